@@ -1,0 +1,1 @@
+"""What measures Primum: the lab, the scenarios with their truth, and the oracles."""
