@@ -1,0 +1,1 @@
+"""Pure values and rules of on-call work; no library but pydantic."""

@@ -1,0 +1,69 @@
+"""The closed taxonomy of causes, and what a cause must bring: an object at fault and evidence."""
+
+from enum import StrEnum
+from typing import Final
+
+from pydantic import Field
+
+from shared.domain.cluster import Ref
+from shared.domain.frozen import Frozen, Json
+
+
+class CauseCode(StrEnum):
+    """What can be wrong, as the field names it."""
+
+    IMAGE_PULL_FAILED = "image-pull-failed"
+    MEMORY_LIMIT_TOO_LOW = "memory-limit-too-low"
+    CRASH_LOOP = "crash-loop"
+    SERVICE_SELECTOR_MISMATCH = "service-selector-mismatch"
+    SERVICE_TARGET_PORT_MISMATCH = "service-target-port-mismatch"
+    SCALED_TOO_LOW = "scaled-too-low"
+    CPU_SATURATED = "cpu-saturated"
+    RECENT_ROLLOUT = "recent-rollout"
+    NODE_GRAY_FAILURE = "node-gray-failure"
+    UNHEALTHY_PROCESS = "unhealthy-process"
+
+
+CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})
+"""Causes named by timing alone. That they are gone after an action proves nothing: only the symptom can."""
+
+
+class EvidenceSource(StrEnum):
+    """Where a piece of evidence can be looked up."""
+
+    OBJECT = "object"
+    EVENT = "event"
+    LOG = "log"
+    METRIC = "metric"
+
+
+class Evidence(Frozen):
+    """A pointer and what was seen there: an object's path, an event, a log line, a series."""
+
+    source: EvidenceSource
+    pointer: str
+    value: str
+
+
+class Finding(Frozen):
+    """What one analyzer saw. `remedy` names what a runbook needs beyond the object at fault."""
+
+    code: CauseCode
+    object: Ref
+    evidence: tuple[Evidence, ...] = Field(min_length=1)
+    summary: str
+    confidence: float = Field(ge=0.0, le=1.0)
+    remedy: dict[str, Json] = {}
+
+
+class Cause(Finding):
+    """A finding that diagnosis stands by, with its rank and why it has it."""
+
+    rank_reasons: tuple[str, ...] = ()
+
+    @property
+    def circumstantial(self) -> bool:
+        return self.code in CIRCUMSTANTIAL
+
+    def is_same(self, finding: Finding) -> bool:
+        return (self.code, self.object) == (finding.code, finding.object)

@@ -1,0 +1,60 @@
+"""Names and bodies of Kubernetes objects."""
+
+from enum import StrEnum
+from typing import Final
+
+from shared.domain.frozen import Frozen, Json, JsonObject
+from shared.domain.ids import ClusterName
+from shared.domain.path import Absent, read
+
+MARK: Final = "primum.dev/transaction"
+"""The label on every object that a transaction wrote: `<transaction>.<epoch>`. A label, because a Deployment's
+annotations are copied to its ReplicaSets and bump its generation."""
+HOLD: Final = "primum.dev/hold"
+"""On a namespace or an object: Primum keeps its hands off."""
+RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
+
+
+class Kind(StrEnum):
+    """The kinds that Primum reads or writes."""
+
+    NAMESPACE = "Namespace"
+    NODE = "Node"
+    POD = "Pod"
+    SERVICE = "Service"
+    ENDPOINT_SLICE = "EndpointSlice"
+    EVENT = "Event"
+    DEPLOYMENT = "Deployment"
+    REPLICA_SET = "ReplicaSet"
+
+
+CLUSTER_SCOPED: Final = frozenset({Kind.NAMESPACE, Kind.NODE})
+
+
+class Ref(Frozen):
+    """The name of one object of one cluster; `namespace` is empty for cluster-scoped kinds."""
+
+    cluster: ClusterName
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+
+    def __lt__(self, other: "Ref") -> bool:
+        return (self.cluster, str(self)) < (other.cluster, str(other))
+
+
+class Object(Frozen):
+    """One object as the API server stored it."""
+
+    ref: Ref
+    uid: str
+    resource_version: str
+    body: JsonObject
+
+    def at(self, path: str) -> Json:
+        """Return the value at a JSON pointer, or None where nothing stands. Lists are addressed by name."""
+        slot = read(self.body, path)
+        return None if isinstance(slot, Absent) else slot.value

@@ -1,0 +1,293 @@
+"""Typed views of the Kubernetes objects that Primum reasons about: what it reads of each, and nothing more."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from shared.domain.cluster import MARK, Object, Ref
+from shared.domain.frozen import Json
+
+
+class Part(BaseModel):
+    """A piece of a manifest: camelCase outside, unknown fields passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+class Owner(Part):
+    kind: str
+    name: str
+    uid: str = ""
+    controller: bool = False
+
+
+class Metadata(Part):
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+    owner_references: tuple[Owner, ...] = ()
+    creation_timestamp: AwareDatetime | None = None
+    deletion_timestamp: AwareDatetime | None = None
+    generation: int = 0
+
+
+class View(Part):
+    """A typed view of one object; `object` is the whole of it, for evidence and for edits."""
+
+    object: Object = Field(exclude=True)
+    metadata: Metadata
+
+    @classmethod
+    def of(cls, seen: Object) -> Self:
+        return cls.model_validate({**seen.body, "object": seen})
+
+    @property
+    def ref(self) -> Ref:
+        return self.object.ref
+
+    @property
+    def controller(self) -> Owner | None:
+        return next((owner for owner in self.metadata.owner_references if owner.controller), None)
+
+    @property
+    def transaction_mark(self) -> str | None:
+        return self.metadata.labels.get(MARK)
+
+
+class EnvVar(Part):
+    name: str
+    value: str = ""
+
+
+class ContainerPort(Part):
+    container_port: int
+    name: str = ""
+
+
+class Resources(Part):
+    limits: Mapping[str, str | int | float] = {}
+    requests: Mapping[str, str | int | float] = {}
+
+
+class Container(Part):
+    name: str
+    image: str = ""
+    env: tuple[EnvVar, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    resources: Resources = Resources()
+
+
+class PodSpec(Part):
+    containers: tuple[Container, ...] = ()
+    node_name: str = ""
+
+
+class TemplateMetadata(Part):
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+
+
+class PodTemplate(Part):
+    metadata: TemplateMetadata = TemplateMetadata()
+    spec: PodSpec = PodSpec()
+
+
+class Selector(Part):
+    match_labels: Mapping[str, str] = {}
+
+
+class Condition(Part):
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: AwareDatetime | None = None
+
+
+class DeploymentSpec(Part):
+    replicas: int = 1
+    selector: Selector = Selector()
+    template: PodTemplate = PodTemplate()
+    paused: bool = False
+
+
+class DeploymentStatus(Part):
+    observed_generation: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    unavailable_replicas: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+class Deployment(View):
+    spec: DeploymentSpec = DeploymentSpec()
+    status: DeploymentStatus = DeploymentStatus()
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether the controller has seen this generation and all wanted replicas are new and available."""
+        wanted, status = self.spec.replicas, self.status
+        return (
+            status.observed_generation >= self.metadata.generation
+            and status.updated_replicas == status.replicas == status.available_replicas == wanted
+        )
+
+
+class ReplicaSetSpec(Part):
+    replicas: int = 0
+    template: PodTemplate = PodTemplate()
+
+
+class ReplicaSet(View):
+    spec: ReplicaSetSpec = ReplicaSetSpec()
+
+    @property
+    def revision(self) -> int:
+        return int(self.metadata.annotations.get("deployment.kubernetes.io/revision", "0"))
+
+
+class Waiting(Part):
+    reason: str = ""
+    message: str = ""
+
+
+class Terminated(Part):
+    reason: str = ""
+    exit_code: int = 0
+    finished_at: AwareDatetime | None = None
+
+
+class ContainerState(Part):
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Part):
+    name: str
+    ready: bool = False
+    restart_count: int = 0
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodStatus(Part):
+    phase: str = "Pending"
+    conditions: tuple[Condition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(View):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def ready(self) -> bool:
+        return self.metadata.deletion_timestamp is None and any(
+            condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions
+        )
+
+    @property
+    def restarts(self) -> int:
+        return sum(status.restart_count for status in self.status.container_statuses)
+
+    @property
+    def waiting_reasons(self) -> frozenset[str]:
+        states = (status.state.waiting for status in self.status.container_statuses)
+        return frozenset(waiting.reason for waiting in states if waiting is not None)
+
+
+class ServicePort(Part):
+    port: int
+    name: str = ""
+    target_port: int | str | None = None
+
+    @property
+    def key(self) -> str:
+        """How a path addresses this port: by name, or by number where it has none."""
+        return self.name or str(self.port)
+
+
+class ServiceSpec(Part):
+    selector: Mapping[str, str] = {}
+    ports: tuple[ServicePort, ...] = ()
+
+
+class Service(View):
+    spec: ServiceSpec = ServiceSpec()
+
+
+class EndpointConditions(Part):
+    ready: bool = True
+
+
+class Endpoint(Part):
+    conditions: EndpointConditions = EndpointConditions()
+
+
+class EndpointSlice(View):
+    endpoints: tuple[Endpoint, ...] | None = ()
+
+    @property
+    def service_name(self) -> str:
+        return self.metadata.labels.get("kubernetes.io/service-name", "")
+
+    @property
+    def ready_count(self) -> int:
+        return sum(endpoint.conditions.ready for endpoint in self.endpoints or ())
+
+
+class NodeSpec(Part):
+    unschedulable: bool = False
+
+
+class NodeStatus(Part):
+    conditions: tuple[Condition, ...] = ()
+
+
+class Node(View):
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class InvolvedObject(Part):
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+
+
+class Event(View):
+    involved_object: InvolvedObject = Field(
+        default=InvolvedObject(), validation_alias=AliasChoices("involvedObject", "regarding")
+    )
+    type: str = "Normal"
+    reason: str = ""
+    message: str = ""
+    count: int = 1
+    last_timestamp: AwareDatetime | None = None
+
+
+def quantity(text: Json) -> float:
+    """Parse a Kubernetes quantity into its base unit (cores, bytes): `250m` is 0.25, `64Mi` is 67108864.
+
+    Raises ValueError for what is no quantity.
+    """
+    written = str(text)
+    for suffix, factor in _SUFFIXES:
+        if written.endswith(suffix):
+            return float(written.removesuffix(suffix)) * factor
+    return float(written)
+
+
+_SUFFIXES = (
+    *((unit + "i", 1024.0**power) for power, unit in enumerate("KMGTPE", start=1)),
+    *((unit, 1000.0**power) for power, unit in enumerate("kMGTPE", start=1)),
+    ("m", 1e-3),
+    ("u", 1e-6),
+    ("n", 1e-9),
+)

@@ -1,0 +1,181 @@
+"""One consistent read of a scope: what analyzers, actions and runbooks' conditions look at."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+from pydantic import AwareDatetime
+
+from shared.domain.cluster import Kind, Object, Ref
+from shared.domain.frozen import Frozen
+from shared.domain.health import Traffic
+from shared.domain.ids import ClusterName
+from shared.domain.objects import Deployment, EndpointSlice, Event, Node, Pod, ReplicaSet, Service, View
+
+AnyView = TypeVar("AnyView", bound=View)
+
+
+class Usage(Frozen):
+    """What a pod uses: cores as a rate over the metrics window, bytes of working set."""
+
+    cpu_cores: float
+    memory_bytes: float
+
+
+class Snapshot(Frozen):
+    """The objects of a scope at one moment, with what the metrics say of them. Keys of maps are `namespace/name`."""
+
+    cluster: ClusterName
+    taken_at: AwareDatetime
+    objects: tuple[Object, ...]
+    traffic: dict[str, Traffic] = {}
+    """Raw counters by Service."""
+    usage: dict[str, Usage] = {}
+    """By pod."""
+    looked_at: tuple[str, ...] = ()
+    """What was read, and what could not be, in words: a person is told it when nothing is found."""
+
+    def _views(self, kind: Kind, view: type[AnyView]) -> tuple[AnyView, ...]:
+        return tuple(view.of(seen) for seen in self.objects if seen.ref.kind is kind)
+
+    @cached_property
+    def deployments(self) -> tuple[Deployment, ...]:
+        return self._views(Kind.DEPLOYMENT, Deployment)
+
+    @cached_property
+    def replica_sets(self) -> tuple[ReplicaSet, ...]:
+        return self._views(Kind.REPLICA_SET, ReplicaSet)
+
+    @cached_property
+    def pods(self) -> tuple[Pod, ...]:
+        return self._views(Kind.POD, Pod)
+
+    @cached_property
+    def services(self) -> tuple[Service, ...]:
+        return self._views(Kind.SERVICE, Service)
+
+    @cached_property
+    def endpoint_slices(self) -> tuple[EndpointSlice, ...]:
+        return self._views(Kind.ENDPOINT_SLICE, EndpointSlice)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        return self._views(Kind.NODE, Node)
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        return self._views(Kind.EVENT, Event)
+
+    @cached_property
+    def _by_ref(self) -> Mapping[Ref, Object]:
+        return {seen.ref: seen for seen in self.objects}
+
+    def find(self, ref: Ref) -> Object | None:
+        return self._by_ref.get(ref)
+
+    def deployment(self, ref: Ref) -> Deployment | None:
+        return next((deployment for deployment in self.deployments if deployment.ref == ref), None)
+
+    def service(self, ref: Ref) -> Service | None:
+        return next((service for service in self.services if service.ref == ref), None)
+
+    # --- who belongs to whom
+
+    def revisions_of(self, deployment: Deployment) -> Sequence[ReplicaSet]:
+        """The Deployment's ReplicaSets, newest revision first."""
+        owned = self._replica_sets_by_owner.get((deployment.ref.namespace, deployment.metadata.name), ())
+        return sorted(owned, key=lambda replica_set: replica_set.revision, reverse=True)
+
+    def pods_of(self, deployment: Deployment) -> Sequence[Pod]:
+        return [
+            pod
+            for replica_set in self.revisions_of(deployment)
+            for pod in self._pods_by_owner.get((replica_set.ref.namespace, replica_set.metadata.name), ())
+        ]
+
+    def owner_of(self, pod: Pod) -> Deployment | None:
+        """The Deployment that a pod belongs to through its ReplicaSet."""
+        return next((deployment for deployment in self.deployments if pod in self.pods_of(deployment)), None)
+
+    def pods_matching(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Pod]:
+        return [pod for pod in self.pods if pod.ref.namespace == namespace and matches(selector, pod.metadata.labels)]
+
+    def workloads_behind(self, service: Service) -> Sequence[Deployment]:
+        """The Deployments whose pods the Service's selector means; by the template, so also those without a pod."""
+        return [
+            deployment
+            for deployment in self.deployments
+            if deployment.ref.namespace == service.ref.namespace
+            and service.spec.selector
+            and matches(service.spec.selector, deployment.spec.template.metadata.labels)
+        ]
+
+    def services_of(self, deployment: Deployment) -> Sequence[Service]:
+        return [service for service in self.services if deployment in self.workloads_behind(service)]
+
+    def ready_endpoints(self, service: Service) -> int:
+        return self._ready_endpoints[f"{service.ref.namespace}/{service.metadata.name}"]
+
+    def nearest_workload(self, service: Service) -> Deployment | None:
+        """The one Deployment that the Service was most likely meant for, when its selector matches nothing.
+
+        Of the same namespace, by the number of selector labels that agree, then by an equal name; None if two are
+        as near, or if nothing speaks for any.
+        """
+        ranked = sorted(
+            ((_nearness(service, deployment), deployment) for deployment in self.deployments),
+            key=lambda pair: pair[0],
+            reverse=True,
+        )
+        if not ranked or ranked[0][0] == 0 or (len(ranked) > 1 and ranked[1][0] == ranked[0][0]):
+            return None
+        return ranked[0][1]
+
+    def events_about(self, ref: Ref) -> Sequence[Event]:
+        return self._events_by_object.get((ref.kind, ref.namespace, ref.name), ())
+
+    @cached_property
+    def _replica_sets_by_owner(self) -> Mapping[tuple[str, str], Sequence[ReplicaSet]]:
+        return _by_controller(self.replica_sets)
+
+    @cached_property
+    def _pods_by_owner(self) -> Mapping[tuple[str, str], Sequence[Pod]]:
+        return _by_controller(self.pods)
+
+    @cached_property
+    def _ready_endpoints(self) -> Counter[str]:
+        ready: Counter[str] = Counter()
+        for part in self.endpoint_slices:
+            ready[f"{part.ref.namespace}/{part.service_name}"] += part.ready_count
+        return ready
+
+    @cached_property
+    def _events_by_object(self) -> Mapping[tuple[str, str, str], Sequence[Event]]:
+        about: dict[tuple[str, str, str], list[Event]] = {}
+        for event in self.events:
+            involved = event.involved_object
+            about.setdefault((involved.kind, involved.namespace, involved.name), []).append(event)
+        return about
+
+
+def matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether every label that the selector asks for is there."""
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def _nearness(service: Service, deployment: Deployment) -> int:
+    """How much speaks for it; an equal name counts for one label."""
+    if deployment.ref.namespace != service.ref.namespace:
+        return 0
+    labels = deployment.spec.template.metadata.labels
+    agreeing = sum(labels.get(key) == value for key, value in service.spec.selector.items())
+    return 2 * agreeing + (deployment.metadata.name == service.metadata.name)
+
+
+def _by_controller(views: Sequence[AnyView]) -> Mapping[tuple[str, str], Sequence[AnyView]]:
+    owned: dict[tuple[str, str], list[AnyView]] = {}
+    for view in views:
+        if (controller := view.controller) is not None:
+            owned.setdefault((view.ref.namespace, controller.name), []).append(view)
+    return owned
