@@ -1,0 +1,48 @@
+# Everything here needs Python 3.11 and PyPI; the virtual environment is made when it is missing or out of date.
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format types layers check picture drawings lock clean
+
+BIN := .venv/bin
+CODE := shared services eval tests docs
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+venv: ## Make .venv from requirements.lock, if it is not up to date (PYTHON=... picks the interpreter)
+	@PYTHON="$(PYTHON)" scripts/venv
+
+demo: venv ## Watch Primum at work on an embedded cluster, about a minute
+	@$(BIN)/primum demo
+
+test: venv ## All tests, fast ones first
+	@$(BIN)/pytest
+
+lint: venv ## ruff: the rules and the format
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+
+format: venv ## Mend what ruff can mend
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+types: venv ## mypy, strict
+	@$(BIN)/mypy
+
+layers: venv ## import-linter: who may import whom
+	@$(BIN)/lint-imports --no-logo
+
+check: lint types layers test ## All of the above, as CI does
+
+picture: venv ## Record docs/demo.svg from a real run of the demo
+	@$(BIN)/python docs/record.py
+
+drawings: venv ## Draw the tables and diagrams in docs/architecture.md again, from the code
+	@$(BIN)/python docs/draw.py
+
+lock: ## Resolve the dependencies again into requirements.lock (needs uv; UPGRADE=--upgrade takes newer versions)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 $(UPGRADE) --quiet \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock
+
+clean: ## Remove the virtual environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
