@@ -1,0 +1,1 @@
+"""One technology a file: each implements a port, and only composition roots import it."""

@@ -1,0 +1,1 @@
+"""The streams as data, and the one loop that every service runs."""
