@@ -27,14 +27,24 @@ class SymptomReading(Frozen):
 
 
 class Traffic(Frozen):
-    """Raw request counters of one Service since its counters began; deltas of two are what is judged."""
+    """Requests to one Service and how many of them failed, as counted by its clients' side."""
 
     requests: float
     errors: float
 
+    @property
+    def error_ratio(self) -> float:
+        return self.errors / self.requests if self.requests > 0 else 0.0
+
+    def since(self, earlier: "Traffic") -> "Traffic":
+        """What was counted since an earlier reading; a counter that fell was reset, and counts from zero."""
+        if self.requests < earlier.requests:
+            return self
+        return Traffic(requests=self.requests - earlier.requests, errors=max(0.0, self.errors - earlier.errors))
+
 
 class WorkloadHealth(Frozen):
-    """One workload or Service of the scope at one moment."""
+    """One workload of the scope at one moment; the numbers count pods, `restarts` their containers' restarts."""
 
     ref: Ref
     desired: int
@@ -42,17 +52,19 @@ class WorkloadHealth(Frozen):
     rolled_out: bool
     crash_looping: int
     restarts: int
-    traffic: Traffic | None = None
-    """None: no request metrics for it (which is not the same as no requests)."""
 
 
 class Health(Frozen):
-    """The scope at one moment."""
+    """The scope at one moment. Keys of the maps are Services, `namespace/name`."""
 
     at: AwareDatetime
     workloads: tuple[WorkloadHealth, ...]
     endpoints: dict[str, int] = {}
-    """Ready endpoints by Service, `namespace/name`."""
+    """Ready endpoints."""
+    traffic: dict[str, Traffic] = {}
+    """Counters since they began. A Service without request metrics is missing: not the same as no requests."""
+    recent: dict[str, Traffic] = {}
+    """What the counters grew by within the metrics window that ends at `at`: the level before an action."""
 
     def of(self, ref: Ref) -> WorkloadHealth | None:
         return next((workload for workload in self.workloads if workload.ref == ref), None)

@@ -30,7 +30,9 @@ class Snapshot(Frozen):
     taken_at: AwareDatetime
     objects: tuple[Object, ...]
     traffic: dict[str, Traffic] = {}
-    """Raw counters by Service."""
+    """Request counters by Service, since they began."""
+    recent: dict[str, Traffic] = {}
+    """What those counters grew by within the metrics window that ends now."""
     usage: dict[str, Usage] = {}
     """By pod."""
     looked_at: tuple[str, ...] = ()

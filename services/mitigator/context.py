@@ -1,0 +1,32 @@
+"""What the mitigator's handlers work with."""
+
+from dataclasses import dataclass
+
+import structlog
+from shared.runbooks.catalog import Catalog
+
+from services.mitigator.settings import Settings
+from shared.domain.ids import HolderId
+from shared.ports.clock import Clock
+from shared.ports.cluster import Cluster
+from shared.ports.identity import Identity
+from shared.ports.ledger import Activities, Heartbeats, Ledger, Timers
+from shared.ports.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Context:
+    """The ports, the contracts and the settings of one running mitigator."""
+
+    ledger: Ledger
+    cluster: Cluster
+    metrics: Metrics | None
+    timers: Timers
+    heartbeats: Heartbeats
+    activities: Activities
+    clock: Clock
+    identity: Identity
+    holder: HolderId
+    catalog: Catalog
+    settings: Settings
+    log: structlog.stdlib.BoundLogger

@@ -1,0 +1,227 @@
+"""The mitigator's decisions, pure: which plan, may it start now, and what the samples say of it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from shared.domain.change import Patch
+from shared.domain.cluster import HOLD, Object, Ref
+from shared.domain.errors import ChangeConflict
+from shared.domain.events import Kept, KeptMoreToDo, SampleTaken, UndoRequested, UndoWhy
+from shared.domain.frozen import Frozen
+from shared.domain.health import Health, Symptom, SymptomReading, Verdict, VerdictWord
+from shared.domain.incident import Incident
+from shared.domain.policy import Mode, Permission, Policy, decide
+from shared.domain.runbook import Plan
+from shared.domain.snapshot import Snapshot
+from shared.domain.transaction import Lock, Transaction
+from shared.judge.keep_or_undo import Keep, KeepMoreToDo, NotYet, TakeBack, keep_or_undo, when
+from shared.judge.verdict import compare
+
+UNTRIED_AT_MOST = 2
+"""How often a plan whose holder died is tried again."""
+
+
+class Start(Frozen):
+    """Run it."""
+
+    plan: Plan
+    because: str
+
+
+class Ask(Frozen):
+    """A person decides."""
+
+    plan: Plan
+    reason: str
+
+
+class Propose(Frozen):
+    """What would be done, were this installation allowed to act."""
+
+    plan: Plan
+    reason: str
+
+
+class NoneLeft(Frozen):
+    """Nothing to try; a line for each runbook that was considered."""
+
+    considered: tuple[str, ...]
+
+
+def choose(
+    incident: Incident,
+    candidates: Sequence[Plan],
+    rejected: Sequence[str],
+    policy: Policy,
+    recent_transactions: Mapping[Ref, int],
+) -> Start | Ask | Propose | NoneLeft:
+    """Take the first plan that policy lets run or ask for. An approved plan comes with its approval, never another."""
+    considered = list(rejected)
+    for plan in candidates:
+        if reason := _tried(incident, plan):
+            considered.append(f"{plan.runbook.name} for {plan.cause.code}: {reason}")
+            continue
+        answer = decide(
+            policy,
+            plan,
+            approved=plan.hash == incident.approved,
+            recent_transactions=max(recent_transactions.get(ref, 0) for ref in plan.scope),
+        )
+        match answer.permission:
+            case Permission.ALLOW:
+                return Start(plan=plan, because=answer.reason)
+            case Permission.ASK:
+                return Ask(plan=plan, reason=answer.reason)
+            case Permission.DENY if policy.mode is Mode.OBSERVE:
+                return Propose(plan=plan, reason=answer.reason)
+            case Permission.DENY:
+                considered.append(f"{plan.runbook.name} for {plan.cause.code}: {answer.reason}")
+            case _:
+                assert_never(answer.permission)
+    return NoneLeft(considered=tuple(considered) or ("no runbook treats these causes",))
+
+
+def _tried(incident: Incident, plan: Plan) -> str | None:
+    if plan.hash == incident.approved:
+        return None
+    if plan.hash in incident.excluded:
+        return "denied, or undone already"
+    if (plan.cause.object, plan.runbook.name) in incident.barred:
+        return f"undone on {plan.cause.object} already"
+    if incident.untried.count(plan.hash) >= UNTRIED_AT_MOST:
+        return "its holder died twice"
+    return None
+
+
+def no_longer_fits(plan: Plan, snapshot: Snapshot) -> str | None:
+    """Why a plan that was made earlier cannot run as it was shown; None if it still can."""
+    for change in plan.changes:
+        seen = snapshot.find(change.ref)
+        if seen is None:
+            return f"{change.ref} is gone"
+        if isinstance(change, Patch):
+            try:
+                change.apply(seen)
+            except ChangeConflict as conflict:
+                return f"{change.ref}: {conflict}"
+        elif seen.uid != change.uid:
+            return f"{change.ref} was replaced"
+    return None
+
+
+def held_back(plan: Plan, locks: Collection[Lock], objects: Sequence[Object], symptom: SymptomReading) -> str | None:
+    """Why a plan must not start now; None if it may."""
+    for lock in locks:
+        if lock.held:
+            return f"{lock.workload} is locked by transaction {lock.transaction} of incident {lock.incident}"
+    for seen in objects:
+        for place in ("labels", "annotations"):
+            marks = seen.at(f"/metadata/{place}")
+            if isinstance(marks, dict) and HOLD in marks:
+                return f"{seen.ref} is on hold ({HOLD})"
+    match symptom.symptom:
+        case Symptom.RECEDING | Symptom.GONE:
+            return f"the symptom is {symptom.symptom}: {symptom.reason}"
+        case Symptom.PRESENT | Symptom.UNKNOWN:
+            return None
+        case _:
+            assert_never(symptom.symptom)
+
+
+def locked_scope(plan: Plan) -> tuple[Ref, ...]:
+    """What is locked: the judged scope and every object that is written."""
+    return tuple(sorted({*plan.scope, *(change.ref for change in plan.changes if isinstance(change, Patch))}))
+
+
+def judge(  # noqa: PLR0913 - each is one independent piece of the evidence
+    transaction: Transaction,
+    samples: Sequence[SampleTaken],
+    now: datetime,
+    *,
+    cause_gone: bool,
+    postconditions_unmet: Sequence[str],
+    look_again_s: float,
+) -> Kept | KeptMoreToDo | UndoRequested | NotYet:
+    """Say what becomes of an applied transaction, from the samples taken since, the newest last."""
+    latest = samples[-1]
+    settled = [sample.health for sample in samples if _settled(sample.health)]
+    verdict = compare(transaction.before, settled or [latest.health])
+    judge_by = transaction.judge_by or now
+    if waiting := when(
+        now,
+        judge_by,
+        settled_samples=len(settled),
+        verdict=verdict,
+        symptom=latest.symptom,
+        look_again_s=look_again_s,
+    ):
+        return waiting
+    if not settled:
+        verdict = _never_settled(verdict)
+    outcome = keep_or_undo(
+        verdict,
+        latest.symptom,
+        cause_gone=cause_gone and not postconditions_unmet,
+        circumstantial=transaction.plan.cause.circumstantial,
+    )
+    return _outcome(transaction, outcome, verdict, latest)
+
+
+def _settled(health: Health) -> bool:
+    return all(workload.rolled_out for workload in health.workloads)
+
+
+def _never_settled(verdict: Verdict) -> Verdict:
+    """A rollout that did not end by the deadline has not shown anything good."""
+    if verdict.word is VerdictWord.WORSE:
+        return verdict
+    return Verdict(word=VerdictWord.INCONCLUSIVE, reasons=("the rollout did not end within its time", *verdict.reasons))
+
+
+def _outcome(
+    transaction: Transaction, outcome: Keep | KeepMoreToDo | TakeBack, verdict: Verdict, latest: SampleTaken
+) -> Kept | KeptMoreToDo | UndoRequested:
+    match outcome:
+        case Keep():
+            return Kept(
+                transaction=transaction.id,
+                verdict=verdict,
+                after=latest.health,
+                symptom=latest.symptom,
+                unproven=outcome.unproven,
+                reason=outcome.reason,
+            )
+        case KeepMoreToDo():
+            return KeptMoreToDo(
+                transaction=transaction.id,
+                verdict=verdict,
+                after=latest.health,
+                symptom=latest.symptom,
+                reason=outcome.reason,
+            )
+        case TakeBack():
+            return UndoRequested(
+                transaction=transaction.id, why=outcome.why, reason=outcome.reason, verdict=verdict, after=latest.health
+            )
+        case _:
+            assert_never(outcome)
+
+
+def late_regression(transaction: Transaction, now: Health) -> UndoRequested | None:
+    """Take a kept transaction back when its scope is now worse than before it, by the invariants alone."""
+    verdict = compare(transaction.before.but(recent={}), [now])
+    if verdict.word is not VerdictWord.WORSE:
+        return None
+    return UndoRequested(
+        transaction=transaction.id,
+        why=UndoWhy.WORSE,
+        reason=f"a late regression: {verdict.reason}",
+        verdict=verdict,
+        after=now,
+    )
+
+
+def deadline(plan: Plan, now: datetime, pace: float) -> datetime:
+    """When the verdict is due at the latest."""
+    return now + timedelta(seconds=(plan.settle_s + plan.shows_within_s) / pace)

@@ -1,0 +1,46 @@
+"""The order of things in the mitigator: fold, look at the state, do what is owed in it."""
+
+from services.mitigator.context import Context
+from services.mitigator.mitigating import on_mitigating
+from services.mitigator.planning import on_awaiting_approval, on_planning
+from services.mitigator.validating import on_resolved, on_validating
+from shared.domain.events import (
+    Applied,
+    Approved,
+    Denied,
+    Diagnosed,
+    Kept,
+    PlanPicked,
+    TransactionOpened,
+    UndoneUntried,
+)
+from shared.domain.ids import IncidentId
+from shared.domain.incident import State
+
+WAKES_ON = frozenset({Diagnosed, Approved, Denied, PlanPicked, UndoneUntried, TransactionOpened, Applied, Kept})
+
+_OWED = {
+    State.PLANNING: on_planning,
+    State.AWAITING_APPROVAL: on_awaiting_approval,
+    State.MITIGATING: on_mitigating,
+    State.VALIDATING: on_validating,
+    State.RESOLVED: on_resolved,
+}
+
+
+async def reconcile(incident_id: IncidentId, context: Context) -> None:
+    """Do what the mitigator owes this incident now."""
+    incident = await context.ledger.fold(incident_id)
+    owed = _OWED.get(incident.state) if incident.state else None
+    if owed is None:
+        return
+    await context.activities.doing(f"{incident.state}:{incident.id}")
+    await owed(incident, context)
+    await context.activities.doing("idle")
+
+
+async def beat(context: Context) -> None:
+    """Say that this process lives, for ever: when it falls silent, undo takes its transactions over."""
+    while True:
+        await context.heartbeats.beat(context.holder)
+        await context.clock.sleep(context.settings.heartbeat_every_s)

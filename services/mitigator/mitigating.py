@@ -1,0 +1,110 @@
+"""In `mitigating`: intend, write, record, step by step, under the transaction's epoch."""
+
+from typing import assert_never
+
+from services.mitigator import decide
+from services.mitigator.context import Context
+from shared.domain.change import Change, Evict, Patch
+from shared.domain.cluster import Object
+from shared.domain.errors import (
+    ChangeConflict,
+    ClusterForbidden,
+    ClusterUnavailable,
+    ObjectMissing,
+    ObjectMoved,
+    WriteRefused,
+)
+from shared.domain.events import Applied, Intended, StepApplied, UndoRequested, UndoWhy
+from shared.domain.incident import Incident, State
+from shared.domain.transaction import Transaction
+
+TRIES = 5
+"""How often a write that lost against somebody's unrelated write is made again, on the version read anew."""
+
+
+async def on_mitigating(incident: Incident, context: Context) -> None:
+    """Go on with what this process began. What another epoch began is left to undo, which watches its heartbeat."""
+    transaction = incident.transaction
+    if transaction is None or transaction.holder != context.holder:
+        return
+    if len(transaction.steps_applied) < len(transaction.intents):
+        await _take_back(incident, transaction, UndoWhy.STEP_FAILED, "it is not known whether a step was done", context)
+        return
+    await carry_out(incident, context)
+
+
+async def carry_out(incident: Incident, context: Context) -> None:
+    """Run the steps that are left; on any failure what may have run is taken back like what ran."""
+    transaction = incident.transaction
+    if transaction is None:
+        return
+    for step, change in enumerate(transaction.plan.changes):
+        if step in transaction.steps_applied:
+            continue
+        if (reason := await context.ledger.paused()) is not None:
+            await _take_back(incident, transaction, UndoWhy.PAUSED, f"paused: {reason}", context)
+            return
+        await context.activities.doing(f"executing-runbook:{transaction.plan.runbook.name}@{step}")
+        try:
+            incident = await _step(incident, transaction, step, change, context)
+        except (
+            ChangeConflict,
+            ObjectMissing,
+            ObjectMoved,
+            WriteRefused,
+            ClusterForbidden,
+            ClusterUnavailable,
+        ) as failure:
+            incident = await context.ledger.fold(incident.id)
+            await _take_back(incident, transaction, UndoWhy.STEP_FAILED, f"step {step}: {failure}", context)
+            return
+    judge_by = decide.deadline(transaction.plan, context.clock.now(), context.settings.pace)
+    await context.ledger.append(incident, Applied(transaction=transaction.id, judge_by=judge_by))
+    await context.timers.wake(incident.id, context.settings.sample_every_s / context.settings.pace)
+
+
+async def _step(incident: Incident, transaction: Transaction, step: int, change: Change, context: Context) -> Incident:
+    match change:
+        case Patch():
+            seen = await context.cluster.read(change.ref)
+            post = await context.cluster.dry_run(change, seen, transaction.mark)
+            intended = _intended(transaction, step, change, seen, post)
+            incident = await context.ledger.append(incident, intended)
+            await _write(incident, transaction, change, seen, context)
+        case Evict():
+            seen = await context.cluster.read(change.ref)
+            incident = await context.ledger.append(incident, _intended(transaction, step, change, seen, seen))
+            await context.cluster.evict(change)
+        case _:
+            assert_never(change)
+    return await context.ledger.append(incident, StepApplied(transaction=transaction.id, step=step))
+
+
+def _intended(transaction: Transaction, step: int, change: Change, pre: Object, post: Object) -> Intended:
+    return Intended(transaction=transaction.id, step=step, change=change, pre_image=pre.body, post_image=post.body)
+
+
+async def _write(incident: Incident, transaction: Transaction, patch: Patch, seen: Object, context: Context) -> None:
+    """Write on the version that was read; if the object moved, verify the epoch and read again."""
+    for _ in range(TRIES):
+        try:
+            await context.cluster.write(patch, seen, transaction.mark)
+        except ObjectMoved:
+            await _verify_epoch(incident, transaction, context)
+            seen = await context.cluster.read(patch.ref)
+        else:
+            return
+    raise ObjectMoved(f"{patch.ref} moved {TRIES} times between reading and writing")
+
+
+async def _verify_epoch(incident: Incident, transaction: Transaction, context: Context) -> None:
+    now = await context.ledger.fold(incident.id)
+    current = now.transaction_of(transaction.id)
+    if now.state is not State.MITIGATING or current is None or current.epoch != transaction.epoch:
+        raise WriteRefused(f"transaction {transaction.id} is not ours any more: the incident is {now.state}")
+
+
+async def _take_back(incident: Incident, transaction: Transaction, why: UndoWhy, reason: str, context: Context) -> None:
+    if incident.state is not State.MITIGATING:
+        return
+    await context.ledger.append(incident, UndoRequested(transaction=transaction.id, why=why, reason=reason))

@@ -1,0 +1,174 @@
+"""In `planning` and `awaiting_approval`: choose a plan, and start it, ask for it, or say why not."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+from shared.measure.enrich import with_metrics
+from shared.runbooks.planning import plans
+
+from services.mitigator import decide
+from services.mitigator.context import Context
+from services.mitigator.mitigating import carry_out
+from shared.domain.cluster import CLUSTER_SCOPED, Kind, Object, Ref
+from shared.domain.errors import ObjectMissing
+from shared.domain.events import (
+    ApprovalExpired,
+    ApprovalRequested,
+    Deferred,
+    NoPlanLeft,
+    Proposed,
+    Stale,
+    TransactionOpened,
+)
+from shared.domain.ids import TransactionId
+from shared.domain.incident import Incident
+from shared.domain.runbook import Plan, describe
+from shared.domain.snapshot import Snapshot
+from shared.domain.transaction import Lock
+from shared.measure.health import health_of
+from shared.measure.symptom import alerts_of, last_reading, read_symptom
+
+DAY = timedelta(hours=24)
+
+
+async def on_planning(incident: Incident, context: Context) -> None:
+    """Take the next step out of `planning`."""
+    now = context.clock.now()
+    if (reason := await context.ledger.paused()) is not None:
+        await _defer(incident, f"paused: {reason}", context)
+        return
+    if incident.diagnosed_at and now - incident.diagnosed_at > timedelta(seconds=context.settings.diagnosis_stale_s):
+        await context.ledger.append(incident, Stale(reason=f"the diagnosis is from {incident.diagnosed_at:%H:%M:%S}"))
+        return
+    snapshot = await observe(incident, context)
+    candidates, rejected = _candidates(incident, snapshot, context)
+    if stale := next((why for plan in candidates if (why := _unfit(incident, plan, snapshot))), None):
+        await context.ledger.append(incident, Stale(reason=f"the approved plan no longer fits: {stale}"))
+        return
+    recent = await _recent_transactions(context)
+    match decide.choose(incident, candidates, rejected, context.settings.policy, recent):
+        case decide.Start(plan=plan, because=because):
+            await _start(incident, plan, because, snapshot, context)
+        case decide.Ask(plan=plan, reason=reason):
+            await _ask(incident, plan, reason, context)
+        case decide.Propose(plan=plan, reason=reason):
+            await context.ledger.append(incident, Proposed(plan=plan, diff=_diff(plan), reason=reason))
+        case decide.NoneLeft(considered=considered):
+            await context.ledger.append(incident, NoPlanLeft(considered=considered))
+
+
+async def on_awaiting_approval(incident: Incident, context: Context) -> None:
+    """Let the request expire, or sleep until it would."""
+    if incident.pending is None or incident.approval_expires_at is None:
+        return
+    left_s = (incident.approval_expires_at - context.clock.now()).total_seconds()
+    if left_s <= 0:
+        await context.ledger.append(incident, ApprovalExpired(plan_hash=incident.pending.hash))
+    else:
+        await context.timers.wake(incident.id, left_s)
+
+
+async def observe(incident: Incident, context: Context) -> Snapshot:
+    """Read what the incident's plans and their judgement look at: the namespaces involved, with their metrics."""
+    namespaces = {ref.namespace for ref in _refs(incident) if ref.namespace}
+    snapshot = await context.cluster.snapshot(None if _touches_a_node(incident) else namespaces or None)
+    if context.metrics is None:
+        return snapshot
+    return await with_metrics(snapshot, context.metrics, context.settings.metrics_window_s)
+
+
+def _refs(incident: Incident) -> set[Ref]:
+    plans_known = [transaction.plan for transaction in incident.transactions] + [incident.pending]
+    return {
+        *((incident.root,) if incident.root else ()),
+        *(cause.object for cause in incident.causes),
+        *(ref for plan in plans_known if plan for ref in plan.scope),
+    }
+
+
+def _touches_a_node(incident: Incident) -> bool:
+    """A node's pods are of any namespace."""
+    return any(ref.kind in CLUSTER_SCOPED for ref in _refs(incident))
+
+
+def _candidates(incident: Incident, snapshot: Snapshot, context: Context) -> tuple[Sequence[Plan], Sequence[str]]:
+    if incident.approved and incident.pending and incident.pending.hash == incident.approved:
+        return [incident.pending], []
+    chosen, rejected = plans(context.catalog, incident.causes, snapshot)
+    return chosen, [str(reason) for reason in rejected]
+
+
+def _unfit(incident: Incident, plan: Plan, snapshot: Snapshot) -> str | None:
+    return decide.no_longer_fits(plan, snapshot) if plan.hash == incident.approved else None
+
+
+async def _recent_transactions(context: Context) -> Counter[Ref]:
+    """Count the transactions of the last day by workload, over all incidents."""
+    since = context.clock.now() - DAY
+    counts: Counter[Ref] = Counter()
+    for known in await context.ledger.incidents():
+        incident = await context.ledger.fold(known)
+        for transaction in incident.transactions:
+            if transaction.opened_at >= since and not transaction.untried:
+                counts.update(ref for ref in transaction.scope if ref.kind is Kind.DEPLOYMENT)
+    return counts
+
+
+async def _ask(incident: Incident, plan: Plan, reason: str, context: Context) -> None:
+    expires_after_s = context.settings.approval_expires_s
+    asked = ApprovalRequested(
+        plan=plan,
+        diff=_diff(plan),
+        reason=reason,
+        expires_at=context.clock.now() + timedelta(seconds=expires_after_s),
+    )
+    await context.ledger.append(incident, asked)
+    await context.timers.wake(incident.id, expires_after_s)
+
+
+async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapshot, context: Context) -> None:
+    facts = await context.ledger.facts(incident.id)
+    symptom = await read_symptom(alerts_of(facts), context.metrics, last_reading(facts))
+    scope = decide.locked_scope(plan)
+    locks = [lock for ref in scope if (lock := await context.ledger.lock(ref)) is not None]
+    if reason := decide.held_back(plan, locks, await _held_objects(plan, snapshot, context), symptom):
+        await _defer(incident, reason, context)
+        return
+    transaction = TransactionId(context.identity.new("txn"))
+    opened = TransactionOpened(
+        transaction=transaction,
+        plan=plan,
+        holder=context.holder,
+        before=health_of(plan.scope, snapshot),
+        symptom_before=symptom,
+        permitted_because=because,
+    )
+    taken = [Lock(workload=ref, incident=incident.id, transaction=transaction, held=True) for ref in scope]
+    await context.heartbeats.beat(context.holder)
+    await carry_out(await context.ledger.append(incident, opened, locks=taken), context)
+
+
+async def _held_objects(plan: Plan, snapshot: Snapshot, context: Context) -> Sequence[Object]:
+    """What a hold may stand on: the objects of the scope and their namespaces."""
+    objects = [seen for ref in decide.locked_scope(plan) if (seen := snapshot.find(ref)) is not None]
+    for name in sorted({ref.namespace for ref in plan.scope if ref.namespace}):
+        namespace = Ref(cluster=context.cluster.name, kind=Kind.NAMESPACE, namespace="", name=name)
+        try:
+            objects.append(await context.cluster.read(namespace))
+        except ObjectMissing:
+            context.log.warning("namespace is gone", namespace=name)
+    return objects
+
+
+async def _defer(incident: Incident, reason: str, context: Context) -> None:
+    """Wait, and say so once: the same reason again is not news."""
+    wait_s = context.settings.defer_s / context.settings.pace
+    if incident.reason != reason:
+        until = context.clock.now() + timedelta(seconds=wait_s)
+        await context.ledger.append(incident, Deferred(reason=reason, until=until))
+    await context.timers.wake(incident.id, wait_s)
+
+
+def _diff(plan: Plan) -> tuple[str, ...]:
+    return tuple(line for change in plan.changes for line in describe(change))

@@ -1,0 +1,49 @@
+"""The mitigator's settings, from the environment."""
+
+from pathlib import Path
+
+from shared.bus.settings import ServiceSettings
+
+from shared.domain.policy import Mode, Policy
+
+
+class Settings(ServiceSettings):
+    """PRIMUM_*; times in seconds. Those that speak of the cluster's own pace are divided by `pace`."""
+
+    kubeconfig: Path | None = None
+    kube_context: str | None = None
+    kube_timeout_s: float = 10
+    prometheus_url: str = ""
+    prometheus_timeout_s: float = 5
+    metrics_window_s: float = 60
+    runbooks: Path | None = None
+
+    mode: Mode = Mode.OBSERVE
+    act_namespaces: frozenset[str] = frozenset()
+    act_runbooks: frozenset[str] = frozenset()
+    forbidden_namespaces: frozenset[str] = frozenset({"kube-system"})
+    destructive_runbooks: frozenset[str] = frozenset()
+    confidence_threshold: float = 0.5
+    max_transactions_per_workload: int = 3
+
+    approval_expires_s: float = 3600
+    diagnosis_stale_s: float = 600
+    defer_s: float = 15
+    """How long to wait before looking again at a plan that may not start now."""
+    sample_every_s: float = 5
+    """Between two measurements while a transaction is judged."""
+    watch_s: float = 600
+    """How long after a transaction was kept a late regression still takes it back."""
+    heartbeat_every_s: float = 1
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            mode=self.mode,
+            act_namespaces=self.act_namespaces,
+            act_runbooks=self.act_runbooks,
+            forbidden_namespaces=self.forbidden_namespaces,
+            destructive_runbooks=self.destructive_runbooks,
+            confidence_threshold=self.confidence_threshold,
+            max_transactions_per_workload=self.max_transactions_per_workload,
+        )

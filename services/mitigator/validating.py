@@ -1,0 +1,99 @@
+"""In `validating` and in the watch window: measure, and keep or take back."""
+
+from datetime import timedelta
+
+from shared.analyzers.registry import findings
+from shared.runbooks.planning import unmet_postconditions
+
+from services.mitigator import decide
+from services.mitigator.context import Context
+from services.mitigator.planning import observe
+from shared.domain.errors import ClusterUnavailable
+from shared.domain.events import Kept, KeptMoreToDo, SampleTaken, UndoRequested, UndoWhy
+from shared.domain.incident import Incident
+from shared.domain.snapshot import Snapshot
+from shared.domain.transaction import Lock, Outcome, Transaction
+from shared.judge.keep_or_undo import NotYet
+from shared.measure.health import health_of
+from shared.measure.symptom import alerts_of, last_reading, read_symptom
+
+
+async def on_validating(incident: Incident, context: Context) -> None:
+    """Take a sample and decide, or sleep until the next one."""
+    transaction = incident.transaction
+    if transaction is None or transaction.holder != context.holder:
+        return
+    if (reason := await context.ledger.paused()) is not None:
+        paused = UndoRequested(transaction=transaction.id, why=UndoWhy.PAUSED, reason=f"paused: {reason}")
+        await context.ledger.append(incident, paused)
+        return
+    try:
+        snapshot = await observe(incident, context)
+    except ClusterUnavailable as failure:
+        await _could_not_measure(incident, transaction, str(failure), context)
+        return
+    await _judge(incident, transaction, snapshot, context)
+
+
+async def _judge(incident: Incident, transaction: Transaction, snapshot: Snapshot, context: Context) -> None:
+    sample = await _sample(incident, transaction, snapshot, context)
+    await context.ledger.note(incident.id, sample)
+    facts = await context.ledger.facts(incident.id)
+    samples = [fact for fact in facts if isinstance(fact, SampleTaken) and fact.transaction == transaction.id]
+    cause = transaction.plan.cause
+    outcome = decide.judge(
+        transaction,
+        samples or [sample],
+        context.clock.now(),
+        cause_gone=not any(cause.is_same(finding) for finding in findings(snapshot)),
+        postconditions_unmet=unmet_postconditions(context.catalog, transaction.plan, snapshot),
+        look_again_s=context.settings.sample_every_s / context.settings.pace,
+    )
+    match outcome:
+        case NotYet(until=until):
+            await context.timers.wake(incident.id, (until - context.clock.now()).total_seconds())
+        case UndoRequested():
+            await context.ledger.append(incident, outcome)
+        case Kept() | KeptMoreToDo():
+            await context.ledger.append(incident, outcome, locks=released(incident, transaction))
+            await context.timers.wake(incident.id, context.settings.sample_every_s / context.settings.pace)
+
+
+async def _sample(incident: Incident, transaction: Transaction, snapshot: Snapshot, context: Context) -> SampleTaken:
+    facts = await context.ledger.facts(incident.id)
+    symptom = await read_symptom(alerts_of(facts), context.metrics, last_reading(facts) or transaction.symptom_before)
+    return SampleTaken(transaction=transaction.id, health=health_of(transaction.scope, snapshot), symptom=symptom)
+
+
+async def _could_not_measure(incident: Incident, transaction: Transaction, reason: str, context: Context) -> None:
+    """What cannot be measured by the deadline is not shown to have helped."""
+    if transaction.judge_by and context.clock.now() >= transaction.judge_by:
+        unmeasured = UndoRequested(
+            transaction=transaction.id, why=UndoWhy.DID_NOT_HELP, reason=f"not measured: {reason}"
+        )
+        await context.ledger.append(incident, unmeasured)
+    else:
+        await context.timers.wake(incident.id, context.settings.sample_every_s / context.settings.pace)
+
+
+def released(incident: Incident, transaction: Transaction) -> list[Lock]:
+    """The transaction's locks, let go."""
+    return [
+        Lock(workload=ref, incident=incident.id, transaction=transaction.id, held=False)
+        for ref in decide.locked_scope(transaction.plan)
+    ]
+
+
+async def on_resolved(incident: Incident, context: Context) -> None:
+    """Watch what was kept: a late regression takes it back."""
+    transaction = incident.transaction
+    if transaction is None or transaction.outcome is not Outcome.KEPT or incident.updated_at is None:
+        return
+    watched_until = incident.updated_at + timedelta(seconds=context.settings.watch_s / context.settings.pace)
+    if context.clock.now() >= watched_until:
+        return
+    now = health_of(transaction.scope, await observe(incident, context))
+    if regression := decide.late_regression(transaction, now):
+        await context.ledger.append(incident, regression)
+    else:
+        await context.timers.wake(incident.id, context.settings.sample_every_s / context.settings.pace)

@@ -1,0 +1,1 @@
+"""Pure judgement: samples in, verdict out."""
