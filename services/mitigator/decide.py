@@ -110,7 +110,7 @@ def no_longer_fits(plan: Plan, snapshot: Snapshot) -> str | None:
     return None
 
 
-def held_back(plan: Plan, locks: Collection[Lock], objects: Sequence[Object], symptom: SymptomReading) -> str | None:
+def held_back(locks: Collection[Lock], objects: Sequence[Object], symptom: SymptomReading) -> str | None:
     """Why a plan must not start now; None if it may."""
     for lock in locks:
         if lock.held:
@@ -127,11 +127,6 @@ def held_back(plan: Plan, locks: Collection[Lock], objects: Sequence[Object], sy
             return None
         case _:
             assert_never(symptom.symptom)
-
-
-def locked_scope(plan: Plan) -> tuple[Ref, ...]:
-    """What is locked: the judged scope and every object that is written."""
-    return tuple(sorted({*plan.scope, *(change.ref for change in plan.changes if isinstance(change, Patch))}))
 
 
 def judge(  # noqa: PLR0913 - each is one independent piece of the evidence

@@ -18,6 +18,7 @@ from shared.domain.events import Applied, Intended, StepApplied, UndoRequested, 
 from shared.domain.incident import Incident, State
 from shared.domain.transaction import Transaction
 
+STEP_FAILURES = (ChangeConflict, ObjectMissing, ObjectMoved, WriteRefused, ClusterForbidden, ClusterUnavailable)
 TRIES = 5
 """How often a write that lost against somebody's unrelated write is made again, on the version read anew."""
 

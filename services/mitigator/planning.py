@@ -25,7 +25,7 @@ from shared.domain.ids import TransactionId
 from shared.domain.incident import Incident
 from shared.domain.runbook import Plan, describe
 from shared.domain.snapshot import Snapshot
-from shared.domain.transaction import Lock
+from shared.domain.transaction import locks_for
 from shared.measure.health import health_of
 from shared.measure.symptom import alerts_of, last_reading, read_symptom
 
@@ -130,9 +130,8 @@ async def _ask(incident: Incident, plan: Plan, reason: str, context: Context) ->
 async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapshot, context: Context) -> None:
     facts = await context.ledger.facts(incident.id)
     symptom = await read_symptom(alerts_of(facts), context.metrics, last_reading(facts))
-    scope = decide.locked_scope(plan)
-    locks = [lock for ref in scope if (lock := await context.ledger.lock(ref)) is not None]
-    if reason := decide.held_back(plan, locks, await _held_objects(plan, snapshot, context), symptom):
+    locks = [lock for ref in plan.locked if (lock := await context.ledger.lock(ref)) is not None]
+    if reason := decide.held_back(locks, await _held_objects(plan, snapshot, context), symptom):
         await _defer(incident, reason, context)
         return
     transaction = TransactionId(context.identity.new("txn"))
@@ -144,14 +143,14 @@ async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapsho
         symptom_before=symptom,
         permitted_because=because,
     )
-    taken = [Lock(workload=ref, incident=incident.id, transaction=transaction, held=True) for ref in scope]
+    taken = locks_for(incident.id, transaction, plan, held=True)
     await context.heartbeats.beat(context.holder)
     await carry_out(await context.ledger.append(incident, opened, locks=taken), context)
 
 
 async def _held_objects(plan: Plan, snapshot: Snapshot, context: Context) -> Sequence[Object]:
     """What a hold may stand on: the objects of the scope and their namespaces."""
-    objects = [seen for ref in decide.locked_scope(plan) if (seen := snapshot.find(ref)) is not None]
+    objects = [seen for ref in plan.locked if (seen := snapshot.find(ref)) is not None]
     for name in sorted({ref.namespace for ref in plan.scope if ref.namespace}):
         namespace = Ref(cluster=context.cluster.name, kind=Kind.NAMESPACE, namespace="", name=name)
         try:

@@ -12,7 +12,7 @@ from shared.domain.errors import ClusterUnavailable
 from shared.domain.events import Kept, KeptMoreToDo, SampleTaken, UndoRequested, UndoWhy
 from shared.domain.incident import Incident
 from shared.domain.snapshot import Snapshot
-from shared.domain.transaction import Lock, Outcome, Transaction
+from shared.domain.transaction import Outcome, Transaction, locks_for
 from shared.judge.keep_or_undo import NotYet
 from shared.measure.health import health_of
 from shared.measure.symptom import alerts_of, last_reading, read_symptom
@@ -55,7 +55,8 @@ async def _judge(incident: Incident, transaction: Transaction, snapshot: Snapsho
         case UndoRequested():
             await context.ledger.append(incident, outcome)
         case Kept() | KeptMoreToDo():
-            await context.ledger.append(incident, outcome, locks=released(incident, transaction))
+            released = locks_for(incident.id, transaction.id, transaction.plan, held=False)
+            await context.ledger.append(incident, outcome, locks=released)
             await context.timers.wake(incident.id, context.settings.sample_every_s / context.settings.pace)
 
 
@@ -74,14 +75,6 @@ async def _could_not_measure(incident: Incident, transaction: Transaction, reaso
         await context.ledger.append(incident, unmeasured)
     else:
         await context.timers.wake(incident.id, context.settings.sample_every_s / context.settings.pace)
-
-
-def released(incident: Incident, transaction: Transaction) -> list[Lock]:
-    """The transaction's locks, let go."""
-    return [
-        Lock(workload=ref, incident=incident.id, transaction=transaction.id, held=False)
-        for ref in decide.locked_scope(transaction.plan)
-    ]
 
 
 async def on_resolved(incident: Incident, context: Context) -> None:

@@ -1,7 +1,8 @@
 """Typed views of the Kubernetes objects that Primum reasons about: what it reads of each, and nothing more."""
 
+import re
 from collections.abc import Mapping
-from typing import Self
+from typing import Final, Self
 
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -83,6 +84,7 @@ class Container(Part):
 
 class PodSpec(Part):
     containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
     node_name: str = ""
 
 
@@ -163,7 +165,12 @@ class Terminated(Part):
     finished_at: AwareDatetime | None = None
 
 
+class Running(Part):
+    started_at: AwareDatetime | None = None
+
+
 class ContainerState(Part):
+    running: Running | None = None
     waiting: Waiting | None = None
     terminated: Terminated | None = None
 
@@ -180,6 +187,7 @@ class PodStatus(Part):
     phase: str = "Pending"
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
 class Pod(View):
@@ -198,8 +206,8 @@ class Pod(View):
 
     @property
     def waiting_reasons(self) -> frozenset[str]:
-        states = (status.state.waiting for status in self.status.container_statuses)
-        return frozenset(waiting.reason for waiting in states if waiting is not None)
+        statuses = (*self.status.init_container_statuses, *self.status.container_statuses)
+        return frozenset(status.state.waiting.reason for status in statuses if status.state.waiting is not None)
 
 
 class ServicePort(Part):
@@ -277,17 +285,21 @@ def quantity(text: Json) -> float:
 
     Raises ValueError for what is no quantity.
     """
-    written = str(text)
-    for suffix, factor in _SUFFIXES:
-        if written.endswith(suffix):
-            return float(written.removesuffix(suffix)) * factor
-    return float(written)
+    written = _QUANTITY.fullmatch(str(text))
+    if written is None:
+        raise ValueError(f"{text!r} is no quantity")
+    return float(written["number"]) * _FACTORS[written["suffix"] or ""]
 
 
-_SUFFIXES = (
-    *((unit + "i", 1024.0**power) for power, unit in enumerate("KMGTPE", start=1)),
-    *((unit, 1000.0**power) for power, unit in enumerate("kMGTPE", start=1)),
-    ("m", 1e-3),
-    ("u", 1e-6),
-    ("n", 1e-9),
+_FACTORS: Final[Mapping[str, float]] = {
+    "": 1.0,
+    **{unit + "i": 1024.0**power for power, unit in enumerate("KMGTPE", start=1)},
+    **{unit: 1000.0**power for power, unit in enumerate("kMGTPE", start=1)},
+    "m": 1e-3,
+    "u": 1e-6,
+    "n": 1e-9,
+}
+_QUANTITY: Final = re.compile(
+    r"(?P<number>[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)(?P<suffix>[KMGTPE]i|[numkMGTPE])?", re.ASCII
 )
+"""Kubernetes' own grammar: what Python would take for a number beyond it (`inf`, `1_000`) is none there."""

@@ -114,6 +114,11 @@ class Plan(Frozen):
         return PlanHash(canonical_hash(said)[:16])
 
     @property
+    def locked(self) -> tuple[Ref, ...]:
+        """What the transaction locks: the judged scope and every object that it writes."""
+        return tuple(sorted({*self.scope, *(change.ref for change in self.changes if isinstance(change, Patch))}))
+
+    @property
     def blast_radius(self) -> tuple[str, ...]:
         return tuple(sorted({str(change.ref) for change in self.changes} | {str(ref) for ref in self.scope}))
 

@@ -1,7 +1,7 @@
 """One consistent read of a scope: what analyzers, actions and runbooks' conditions look at."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -77,10 +77,10 @@ class Snapshot(Frozen):
         return self._by_ref.get(ref)
 
     def deployment(self, ref: Ref) -> Deployment | None:
-        return next((deployment for deployment in self.deployments if deployment.ref == ref), None)
+        return self._deployments_by_ref.get(ref)
 
     def service(self, ref: Ref) -> Service | None:
-        return next((service for service in self.services if service.ref == ref), None)
+        return self._services_by_ref.get(ref)
 
     # --- who belongs to whom
 
@@ -90,31 +90,33 @@ class Snapshot(Frozen):
         return sorted(owned, key=lambda replica_set: replica_set.revision, reverse=True)
 
     def pods_of(self, deployment: Deployment) -> Sequence[Pod]:
-        return [
-            pod
-            for replica_set in self.revisions_of(deployment)
-            for pod in self._pods_by_owner.get((replica_set.ref.namespace, replica_set.metadata.name), ())
-        ]
+        return [pod for replica_set in self.revisions_of(deployment) for pod in self.pods_of_revision(replica_set)]
+
+    def pods_of_revision(self, replica_set: ReplicaSet) -> Sequence[Pod]:
+        return self._pods_by_owner.get((replica_set.ref.namespace, replica_set.metadata.name), ())
 
     def owner_of(self, pod: Pod) -> Deployment | None:
         """The Deployment that a pod belongs to through its ReplicaSet."""
-        return next((deployment for deployment in self.deployments if pod in self.pods_of(deployment)), None)
+        if (controller := pod.controller) is None or controller.kind != Kind.REPLICA_SET:
+            return None
+        owner = self._owner_of_replica_set.get((pod.ref.namespace, controller.name))
+        return None if owner is None else self._deployments_by_ref.get(owner)
 
     def pods_matching(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Pod]:
-        return [pod for pod in self.pods if pod.ref.namespace == namespace and matches(selector, pod.metadata.labels)]
+        return [pod for pod in self._pods_in.get(namespace, ()) if matches(selector, pod.metadata.labels)]
+
+    def pods_on(self, node: Node) -> Sequence[Pod]:
+        return self._pods_by_node.get(node.metadata.name, ())
+
+    def deployments_in(self, namespace: str) -> Sequence[Deployment]:
+        return self._deployments_in.get(namespace, ())
 
     def workloads_behind(self, service: Service) -> Sequence[Deployment]:
         """The Deployments whose pods the Service's selector means; by the template, so also those without a pod."""
-        return [
-            deployment
-            for deployment in self.deployments
-            if deployment.ref.namespace == service.ref.namespace
-            and service.spec.selector
-            and matches(service.spec.selector, deployment.spec.template.metadata.labels)
-        ]
+        return self._workloads_behind.get(service.ref, ())
 
     def services_of(self, deployment: Deployment) -> Sequence[Service]:
-        return [service for service in self.services if deployment in self.workloads_behind(service)]
+        return self._services_of.get(deployment.ref, ())
 
     def ready_endpoints(self, service: Service) -> int:
         return self._ready_endpoints[f"{service.ref.namespace}/{service.metadata.name}"]
@@ -126,7 +128,7 @@ class Snapshot(Frozen):
         as near, or if nothing speaks for any.
         """
         ranked = sorted(
-            ((_nearness(service, deployment), deployment) for deployment in self.deployments),
+            ((_nearness(service, near), near) for near in self.deployments_in(service.ref.namespace)),
             key=lambda pair: pair[0],
             reverse=True,
         )
@@ -136,6 +138,59 @@ class Snapshot(Frozen):
 
     def events_about(self, ref: Ref) -> Sequence[Event]:
         return self._events_by_object.get((ref.kind, ref.namespace, ref.name), ())
+
+    @cached_property
+    def _deployments_by_ref(self) -> Mapping[Ref, Deployment]:
+        return {deployment.ref: deployment for deployment in self.deployments}
+
+    @cached_property
+    def _services_by_ref(self) -> Mapping[Ref, Service]:
+        return {service.ref: service for service in self.services}
+
+    @cached_property
+    def _deployments_in(self) -> Mapping[str, Sequence[Deployment]]:
+        return _grouped(self.deployments, lambda deployment: deployment.ref.namespace)
+
+    @cached_property
+    def _pods_in(self) -> Mapping[str, Sequence[Pod]]:
+        return _grouped(self.pods, lambda pod: pod.ref.namespace)
+
+    @cached_property
+    def _pods_by_node(self) -> Mapping[str, Sequence[Pod]]:
+        return _grouped(self.pods, lambda pod: pod.spec.node_name)
+
+    @cached_property
+    def _owner_of_replica_set(self) -> Mapping[tuple[str, str], Ref]:
+        return {
+            (replica_set.ref.namespace, replica_set.metadata.name): Ref(
+                cluster=self.cluster,
+                kind=Kind.DEPLOYMENT,
+                namespace=replica_set.ref.namespace,
+                name=controller.name,
+            )
+            for replica_set in self.replica_sets
+            if (controller := replica_set.controller) is not None and controller.kind == Kind.DEPLOYMENT
+        }
+
+    @cached_property
+    def _workloads_behind(self) -> Mapping[Ref, Sequence[Deployment]]:
+        return {
+            service.ref: [
+                deployment
+                for deployment in self.deployments_in(service.ref.namespace)
+                if matches(service.spec.selector, deployment.spec.template.metadata.labels)
+            ]
+            for service in self.services
+            if service.spec.selector
+        }
+
+    @cached_property
+    def _services_of(self) -> Mapping[Ref, Sequence[Service]]:
+        serving: dict[Ref, list[Service]] = {}
+        for service in self.services:
+            for deployment in self.workloads_behind(service):
+                serving.setdefault(deployment.ref, []).append(service)
+        return serving
 
     @cached_property
     def _replica_sets_by_owner(self) -> Mapping[tuple[str, str], Sequence[ReplicaSet]]:
@@ -167,12 +222,17 @@ def matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 
 
 def _nearness(service: Service, deployment: Deployment) -> int:
-    """How much speaks for it; an equal name counts for one label."""
-    if deployment.ref.namespace != service.ref.namespace:
-        return 0
+    """How much speaks for it; an equal name counts for half a label."""
     labels = deployment.spec.template.metadata.labels
     agreeing = sum(labels.get(key) == value for key, value in service.spec.selector.items())
     return 2 * agreeing + (deployment.metadata.name == service.metadata.name)
+
+
+def _grouped(views: Sequence[AnyView], key: Callable[[AnyView], str]) -> Mapping[str, Sequence[AnyView]]:
+    groups: dict[str, list[AnyView]] = {}
+    for view in views:
+        groups.setdefault(key(view), []).append(view)
+    return groups
 
 
 def _by_controller(views: Sequence[AnyView]) -> Mapping[tuple[str, str], Sequence[AnyView]]:

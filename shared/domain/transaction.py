@@ -65,3 +65,8 @@ class Lock(Frozen):
     incident: IncidentId
     transaction: TransactionId
     held: bool
+
+
+def locks_for(incident: IncidentId, transaction: TransactionId, plan: Plan, *, held: bool) -> tuple[Lock, ...]:
+    """The locks of a whole transaction, taken or let go together."""
+    return tuple(Lock(workload=ref, incident=incident, transaction=transaction, held=held) for ref in plan.locked)

@@ -1,0 +1,129 @@
+"""The undo service's decisions, pure: what stands where we wrote, how to get back, and whether it worked."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from shared.domain.change import Edit, Patch
+from shared.domain.cluster import Object
+from shared.domain.events import Intended, Undone, UndoneForGood, UndoneUntried, UndoStuck, UndoWhy
+from shared.domain.frozen import Frozen
+from shared.domain.health import Health, Verdict, VerdictWord
+from shared.domain.incident import Incident
+from shared.domain.path import Absent, Present, Slot, read
+from shared.domain.transaction import Transaction
+from shared.judge.keep_or_undo import NotYet
+from shared.judge.verdict import compare
+
+
+class PutBack(Frozen):
+    """Our values stand there: write the old ones."""
+
+    patch: Patch
+
+
+class NothingToDo(Frozen):
+    """The old values stand there: the write never arrived, or is back already."""
+
+    found: str
+
+
+class TheirEdit(Frozen):
+    """Somebody wrote after us: it is theirs, and a person must say what is right."""
+
+    values: tuple[str, ...]
+
+
+def way_back(intended: Intended, seen: Object) -> PutBack | NothingToDo | TheirEdit:
+    """Compare what stands there with what the server stored for us and with what stood there before.
+
+    Values are compared as stored (the dry run's post-image), never as sent: the server normalises.
+    """
+    if not isinstance(intended.change, Patch):
+        return NothingToDo(found="self-healing")
+    stored = [_as_stored(edit, intended) for edit in intended.change.edits]
+    foreign = tuple(line for edit in stored if (line := _foreign(edit, seen)))
+    if foreign:
+        return TheirEdit(values=foreign)
+    ours = [edit.inverse() for edit in reversed(stored) if read(seen.body, edit.path) == edit.after != edit.before]
+    if not ours:
+        return NothingToDo(found="untouched")
+    return PutBack(patch=Patch(ref=intended.change.ref, edits=tuple(ours)))
+
+
+def _as_stored(edit: Edit, intended: Intended) -> Edit:
+    return Edit(path=edit.path, before=read(intended.pre_image, edit.path), after=read(intended.post_image, edit.path))
+
+
+def _foreign(edit: Edit, seen: Object) -> str | None:
+    found = read(seen.body, edit.path)
+    if found in (edit.before, edit.after):
+        return None
+    return f"{seen.ref} {edit.path}: found {_said(found)}, ours was {_said(edit.after)}, before it {_said(edit.before)}"
+
+
+def _said(slot: Slot) -> str:
+    match slot:
+        case Present(value=value):
+            return str(value)
+        case Absent():
+            return "absent"
+        case _:
+            assert_never(slot)
+
+
+def verified(  # noqa: PLR0913 - each is one independent piece of the evidence
+    incident: Incident,
+    transaction: Transaction,
+    now: Health,
+    *,
+    deadline: datetime,
+    look_again_s: float,
+    max_transactions: int,
+) -> Undone | UndoneUntried | UndoneForGood | UndoStuck | NotYet:
+    """Say whether the scope is back: by the same measurement that judged the action, until the deadline."""
+    back = compare(transaction.before.but(recent={}), [now])
+    if _still_rolling(transaction, now) or back.word is VerdictWord.WORSE:
+        if now.at < deadline:
+            look = now.at + timedelta(seconds=look_again_s)
+            return NotYet(until=min(look, deadline), reason=back.reason)
+        reason = f"restored, and still worse than before: {back.reason}"
+        return UndoStuck(transaction=transaction.id, reason=reason)
+    said = Verdict(word=VerdictWord.SAME, reasons=("back to what was", *back.reasons))
+    return _ended(incident, transaction, said, now, max_transactions)
+
+
+def _still_rolling(transaction: Transaction, now: Health) -> bool:
+    """Whether a workload that was rolled out before is not so again. One that never was proves nothing."""
+    return any(
+        not workload.rolled_out and (was := transaction.before.of(workload.ref)) is not None and was.rolled_out
+        for workload in now.workloads
+    )
+
+
+def _ended(
+    incident: Incident, transaction: Transaction, back: Verdict, now: Health, max_transactions: int
+) -> Undone | UndoneUntried | UndoneForGood:
+    if reason := _for_good(incident, transaction, max_transactions):
+        return UndoneForGood(transaction=transaction.id, verified=back, after=now, reason=reason)
+    if transaction.undo_why in (UndoWhy.HOLDER_DIED, UndoWhy.PAUSED):
+        return UndoneUntried(transaction=transaction.id, verified=back, after=now)
+    return Undone(transaction=transaction.id, verified=back, after=now)
+
+
+def _for_good(incident: Incident, transaction: Transaction, max_transactions: int) -> str | None:
+    if transaction.undo_why is UndoWhy.PERSON:
+        return "a person asked for it"
+    judged = [known for known in incident.transactions if not known.untried]
+    if len(judged) >= max_transactions:
+        return f"{len(judged)} transactions did not end this incident"
+    return None
+
+
+def stuck(transaction: Transaction, conflicts: Sequence[str]) -> UndoStuck:
+    """Stop, with both values on record: undo never overwrites somebody's edit."""
+    return UndoStuck(
+        transaction=transaction.id,
+        reason=f"{len(conflicts)} values were edited after us, and are theirs",
+        values=tuple(conflicts),
+    )

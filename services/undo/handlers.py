@@ -1,0 +1,161 @@
+"""The order of things in the undo service: watch holders; seize, fence, put back, verify."""
+
+from datetime import timedelta
+
+from services.undo import decide
+from services.undo.context import Context
+from shared.domain.change import Patch
+from shared.domain.cluster import Object, Ref
+from shared.domain.errors import ChangeConflict, ObjectMissing, ObjectMoved, Retry, WriteRefused
+from shared.domain.events import (
+    Applied,
+    Intended,
+    TransactionOpened,
+    TransactionSeized,
+    UndoIntended,
+    UndoRequested,
+    UndoStepApplied,
+    UndoStuck,
+    UndoWhy,
+)
+from shared.domain.ids import IncidentId
+from shared.domain.incident import Incident, State
+from shared.domain.transaction import Transaction, locks_for
+from shared.judge.keep_or_undo import NotYet
+from shared.measure.health import health_of
+
+WAKES_ON = frozenset({TransactionOpened, Applied, UndoRequested})
+TRIES = 5
+
+
+async def reconcile(incident_id: IncidentId, context: Context) -> None:
+    """Do what the undo service owes this incident now."""
+    incident = await context.ledger.fold(incident_id)
+    match incident.state:
+        case State.MITIGATING | State.VALIDATING:
+            await _watch_holder(incident, context)
+        case State.UNDOING:
+            await context.activities.doing(f"undoing:{incident.id}")
+            await _undo(incident, context)
+            await context.activities.doing("idle")
+        case _:
+            pass
+
+
+async def _watch_holder(incident: Incident, context: Context) -> None:
+    """A mitigator that fell silent loses its transaction. The beat's own TTL is the patience."""
+    transaction = incident.transaction
+    if transaction is None:
+        return
+    if await context.heartbeats.alive(transaction.holder):
+        await context.timers.wake(incident.id, context.settings.holder_check_every_s)
+        return
+    reason = f"the heartbeat of {transaction.holder} stopped"
+    await context.ledger.append(
+        incident, UndoRequested(transaction=transaction.id, why=UndoWhy.HOLDER_DIED, reason=reason)
+    )
+
+
+async def _undo(incident: Incident, context: Context) -> None:
+    transaction = incident.undoing
+    if transaction is None:
+        return
+    if transaction.seized_by != context.holder:
+        incident, transaction = await _seize(incident, transaction, context)
+    conflicts: list[str] = []
+    for intended in sorted(transaction.intents, key=lambda intent: intent.step, reverse=True):
+        if intended.step not in transaction.steps_undone:
+            incident = await _put_back(incident, transaction, intended, conflicts, context)
+    if conflicts:
+        await context.ledger.append(incident, decide.stuck(transaction, conflicts))
+        return
+    await _verify(incident, context)
+
+
+async def _seize(incident: Incident, transaction: Transaction, context: Context) -> tuple[Incident, Transaction]:
+    """Take the transaction over with a higher epoch, then touch every intended object.
+
+    A mitigator that wakes up late is refused by the API server from then on: its versions are old.
+    """
+    seized = TransactionSeized(transaction=transaction.id, holder=context.holder)
+    locks = locks_for(incident.id, transaction.id, transaction.plan, held=True)
+    incident = await context.ledger.append(incident, seized, locks=locks)
+    taken = incident.transaction_of(transaction.id) or transaction
+    for ref in dict.fromkeys(intent.change.ref for intent in taken.intents if isinstance(intent.change, Patch)):
+        await _fence(ref, taken.mark, context)
+    return incident, taken
+
+
+async def _fence(ref: Ref, mark: str, context: Context) -> None:
+    for _ in range(TRIES):
+        try:
+            await context.cluster.mark(await context.cluster.read(ref), mark)
+        except ObjectMoved:
+            continue
+        except ObjectMissing:
+            return  # nothing a late write could land on; putting back will say so
+        else:
+            return
+    raise Retry(f"{ref} moved {TRIES} times before it could be fenced")
+
+
+async def _put_back(
+    incident: Incident, transaction: Transaction, intended: Intended, conflicts: list[str], context: Context
+) -> Incident:
+    for _ in range(TRIES):
+        try:
+            seen = await _read(intended, context)
+            match decide.way_back(intended, seen):
+                case decide.NothingToDo(found=found):
+                    pass
+                case decide.TheirEdit(values=values):
+                    conflicts.extend(values)
+                    return incident
+                case decide.PutBack(patch=patch):
+                    if intended.step not in transaction.undo_intended:
+                        said = UndoIntended(transaction=transaction.id, step=intended.step, change=patch)
+                        incident = await context.ledger.append(incident, said)
+                        transaction = incident.transaction_of(transaction.id) or transaction
+                    await context.cluster.write(patch, seen, transaction.mark)
+                    found = "ours"
+        except (ObjectMoved, ChangeConflict):
+            continue  # read again: way_back says whether it is ours, theirs, or only another field
+        except (ObjectMissing, WriteRefused) as failure:
+            conflicts.append(f"{intended.change.ref}: {failure}")
+            return incident
+        done = UndoStepApplied(transaction=transaction.id, step=intended.step, found=found)
+        return await context.ledger.append(incident, done)
+    raise Retry(f"{intended.change.ref} moved {TRIES} times while it was put back")
+
+
+async def _read(intended: Intended, context: Context) -> Object:
+    """Read the written object; what heals itself is not looked up, its pod is gone as it should be."""
+    if isinstance(intended.change, Patch):
+        return await context.cluster.read(intended.change.ref)
+    return Object(ref=intended.change.ref, uid="", resource_version="", body=intended.pre_image)
+
+
+async def _verify(incident: Incident, context: Context) -> None:
+    transaction = incident.undoing
+    if transaction is None or transaction.undo_requested_at is None:
+        return
+    pace = context.settings.pace
+    namespaces = {ref.namespace for ref in transaction.scope if ref.namespace}
+    snapshot = await context.cluster.snapshot(namespaces or None)
+    settle = timedelta(seconds=(transaction.plan.settle_s + transaction.plan.shows_within_s) / pace)
+    outcome = decide.verified(
+        incident,
+        transaction,
+        health_of(transaction.scope, snapshot),
+        deadline=transaction.undo_requested_at + settle,
+        look_again_s=context.settings.verify_every_s / pace,
+        max_transactions=context.settings.max_transactions,
+    )
+    match outcome:
+        case NotYet(until=until):
+            await context.timers.wake(incident.id, max(0.0, (until - context.clock.now()).total_seconds()))
+        case UndoStuck():
+            await context.ledger.append(incident, outcome)
+        case _:
+            released = locks_for(incident.id, transaction.id, transaction.plan, held=False)
+            await context.ledger.append(incident, outcome, locks=released)

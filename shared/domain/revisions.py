@@ -1,0 +1,80 @@
+"""A Deployment's revisions: which one runs now, which came before, and since when."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from shared.domain.change import Edit, difference
+from shared.domain.cluster import RESTARTED_AT
+from shared.domain.frozen import Json, JsonObject
+from shared.domain.objects import Deployment, ReplicaSet
+from shared.domain.snapshot import Snapshot
+
+_HASH_LABEL: Final = "pod-template-hash"
+_REUSED: Final = "deployment.kubernetes.io/revision-history"
+"""On a ReplicaSet that came back: its creation says nothing of the rollout then."""
+
+
+def template_of(view: Deployment | ReplicaSet) -> JsonObject:
+    """Return the pod template as a person wrote it: without what the controllers and the server set."""
+    template = view.object.at("/spec/template")
+    if not isinstance(template, dict):
+        return {}
+    metadata = template.get("metadata")
+    return {**template, "metadata": _without(metadata)} if isinstance(metadata, dict) else template
+
+
+def _without(metadata: JsonObject) -> JsonObject:
+    kept = {key: value for key, value in metadata.items() if key != "creationTimestamp"}
+    labels = kept.get("labels")
+    if isinstance(labels, dict):
+        kept["labels"] = {key: value for key, value in labels.items() if key != _HASH_LABEL}
+    return kept
+
+
+def _unstamped(template: JsonObject) -> JsonObject:
+    """Without the stamp of a restart, and without annotations where none is left."""
+    metadata = template.get("metadata")
+    if not isinstance(metadata, dict):
+        return template
+    annotations = metadata.get("annotations")
+    kept = {k: v for k, v in annotations.items() if k != RESTARTED_AT} if isinstance(annotations, dict) else {}
+    rest: dict[str, Json] = {key: value for key, value in metadata.items() if key != "annotations"}
+    return {**template, "metadata": {**rest, "annotations": kept} if kept else rest}
+
+
+def current_revision(deployment: Deployment, snapshot: Snapshot) -> ReplicaSet | None:
+    """The ReplicaSet of the template that the Deployment has now; None while the controller has not made it yet."""
+    template = template_of(deployment)
+    return next((made for made in snapshot.revisions_of(deployment) if template_of(made) == template), None)
+
+
+def earlier_revisions(deployment: Deployment, snapshot: Snapshot) -> Sequence[ReplicaSet]:
+    """The older revisions that would run something else, newest first; a mere restart is nothing else."""
+    current = current_revision(deployment, snapshot)
+    template = _unstamped(template_of(deployment))
+    return [
+        made
+        for made in snapshot.revisions_of(deployment)
+        if (current is None or made.revision < current.revision) and _unstamped(template_of(made)) != template
+    ]
+
+
+def known_good(deployment: Deployment, snapshot: Snapshot) -> ReplicaSet | None:
+    """The earlier revision to go back to: the newest with a pod that is ready now, else the newest."""
+    earlier = earlier_revisions(deployment, snapshot)
+    proven = (made for made in earlier if any(pod.ready for pod in snapshot.pods_of_revision(made)))
+    return next(proven, next(iter(earlier), None))
+
+
+def template_difference(deployment: Deployment, revision: ReplicaSet) -> Sequence[Edit]:
+    """The edits that lead from the Deployment's template to a revision's; paths are those of the Deployment."""
+    return difference(template_of(deployment), template_of(revision), "spec", "template")
+
+
+def rolled_out_at(revision: ReplicaSet, snapshot: Snapshot) -> datetime | None:
+    """When the Deployment went to this revision: its creation, or its oldest pod's if the revision came back."""
+    if _REUSED not in revision.metadata.annotations:
+        return revision.metadata.creation_timestamp
+    made = (pod.metadata.creation_timestamp for pod in snapshot.pods_of_revision(revision))
+    return min((at for at in made if at is not None), default=None)
