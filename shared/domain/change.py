@@ -13,7 +13,12 @@ from shared.domain.frozen import Frozen, Json, JsonObject
 from shared.domain.path import ABSENT, Absent, Present, Slot, join, read, segments, to_pointer, write
 
 WRITABLE: Final[Mapping[Kind, tuple[str, ...]]] = {
-    Kind.DEPLOYMENT: ("/spec/replicas", "/spec/template/spec/*", "/spec/template/metadata/annotations*"),
+    Kind.DEPLOYMENT: (
+        "/spec/replicas",
+        "/spec/template/spec/*",
+        "/spec/template/metadata/annotations*",
+        "/spec/template/metadata/labels/*",
+    ),
     Kind.SERVICE: ("/spec/selector", "/spec/selector/*", "/spec/ports/*/targetPort"),
     Kind.NODE: ("/spec/unschedulable",),
 }
