@@ -73,8 +73,10 @@ async def _step(incident: Incident, transaction: Transaction, step: int, change:
             incident = await context.ledger.append(incident, intended)
             await _write(incident, transaction, change, seen, context)
         case Evict():
-            seen = await context.cluster.read(change.ref)
-            incident = await context.ledger.append(incident, _intended(transaction, step, change, seen, seen))
+            nothing_to_restore = Intended(
+                transaction=transaction.id, step=step, change=change, pre_image={}, post_image={}
+            )
+            incident = await context.ledger.append(incident, nothing_to_restore)
             await context.cluster.evict(change)
         case _:
             assert_never(change)

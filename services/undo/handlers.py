@@ -42,6 +42,13 @@ async def reconcile(incident_id: IncidentId, context: Context) -> None:
             pass
 
 
+async def beat(context: Context) -> None:
+    """Say that this process lives, for ever: when it falls silent, another one takes its undoing over."""
+    while True:
+        await context.heartbeats.beat(context.holder)
+        await context.clock.sleep(context.settings.heartbeat_every_s)
+
+
 async def _watch_holder(incident: Incident, context: Context) -> None:
     """A mitigator that fell silent loses its transaction. The beat's own TTL is the patience."""
     transaction = incident.transaction
@@ -61,7 +68,12 @@ async def _undo(incident: Incident, context: Context) -> None:
     if transaction is None:
         return
     if transaction.seized_by != context.holder:
+        if transaction.seized_by and await context.heartbeats.alive(transaction.seized_by):
+            await context.timers.wake(incident.id, context.settings.holder_check_every_s)
+            return
         incident, transaction = await _seize(incident, transaction, context)
+    if not transaction.undo_intended:
+        await _fence(transaction, context)
     conflicts: list[str] = []
     for intended in sorted(transaction.intents, key=lambda intent: intent.step, reverse=True):
         if intended.step not in transaction.steps_undone:
@@ -73,20 +85,21 @@ async def _undo(incident: Incident, context: Context) -> None:
 
 
 async def _seize(incident: Incident, transaction: Transaction, context: Context) -> tuple[Incident, Transaction]:
-    """Take the transaction over with a higher epoch, then touch every intended object.
-
-    A mitigator that wakes up late is refused by the API server from then on: its versions are old.
-    """
+    """Take the transaction over with a higher epoch."""
+    await context.heartbeats.beat(context.holder)
     seized = TransactionSeized(transaction=transaction.id, holder=context.holder)
     locks = locks_for(incident.id, transaction.id, transaction.plan, held=True)
     incident = await context.ledger.append(incident, seized, locks=locks)
-    taken = incident.transaction_of(transaction.id) or transaction
-    for ref in dict.fromkeys(intent.change.ref for intent in taken.intents if isinstance(intent.change, Patch)):
-        await _fence(ref, taken.mark, context)
-    return incident, taken
+    return incident, incident.transaction_of(transaction.id) or transaction
 
 
-async def _fence(ref: Ref, mark: str, context: Context) -> None:
+async def _fence(transaction: Transaction, context: Context) -> None:
+    """Touch every intended object: a mitigator that wakes up late is refused from then on, its versions are old."""
+    for ref in dict.fromkeys(intent.change.ref for intent in transaction.intents if isinstance(intent.change, Patch)):
+        await _touch(ref, transaction.mark, context)
+
+
+async def _touch(ref: Ref, mark: str, context: Context) -> None:
     for _ in range(TRIES):
         try:
             await context.cluster.mark(await context.cluster.read(ref), mark)

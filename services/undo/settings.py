@@ -17,6 +17,7 @@ class Settings(ServiceSettings):
 
     holder_check_every_s: float = 2
     """How often the heartbeat of a transaction's holder is looked at."""
+    heartbeat_every_s: float = 1
     verify_every_s: float = 5
     """Between two looks at whether an undone scope is back."""
     max_transactions: int = 3

@@ -1,0 +1,172 @@
+"""The order of things in the detector: group alerts, open incidents, watch symptoms."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from services.detector import decide
+from services.detector.settings import Settings
+from services.detector.surroundings import Surroundings, View
+from shared.domain.alert import Alert, AlertStatus
+from shared.domain.errors import ClusterForbidden, ClusterUnavailable, Conflict
+from shared.domain.events import (
+    AlertJoined,
+    Cleared,
+    Kept,
+    Merged,
+    Opened,
+    Quiet,
+    Relapsed,
+    UndoneForGood,
+)
+from shared.domain.ids import IncidentId
+from shared.domain.incident import Incident, State
+from shared.measure.health import ailing, health_of
+from shared.measure.symptom import alerts_of, last_reading, read_symptom
+from shared.ports.clock import Clock
+from shared.ports.identity import Identity
+from shared.ports.ledger import Activities, Ledger, Timers
+from shared.ports.metrics import Metrics
+
+WAKES_ON = frozenset({Opened, Cleared, Relapsed, Kept, UndoneForGood})
+_WATCHED = frozenset(
+    {
+        State.DETECTED,
+        State.DIAGNOSING,
+        State.PLANNING,
+        State.AWAITING_APPROVAL,
+        State.ESCALATED,
+        State.RESOLVED,
+    }
+)
+_MERGEABLE = frozenset({State.DETECTED, State.DIAGNOSING, State.PLANNING, State.AWAITING_APPROVAL})
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the detector's handlers work with."""
+
+    ledger: Ledger
+    surroundings: Surroundings
+    metrics: Metrics | None
+    timers: Timers
+    activities: Activities
+    clock: Clock
+    identity: Identity
+    settings: Settings
+    log: structlog.stdlib.BoundLogger
+
+
+async def on_alert(alert: Alert, context: Context) -> None:
+    """Join the open incident of the alert's cause group, or open one. A resolved notice only makes us look."""
+    await context.activities.doing("triaging")
+    view = await _view(context)
+    group = decide.group_of(alert, view.topology if view else None)
+    known = await context.ledger.open_incident(group.key)
+    if alert.status is AlertStatus.RESOLVED:
+        if known is not None:
+            await context.timers.wake(known, 0)
+        return
+    if known is None:
+        known = await _open(alert, group, view, context)
+    await _join(known, alert, group, context)
+    await context.activities.doing("idle")
+
+
+async def _view(context: Context) -> View | None:
+    """Look around; without the cluster alerts are still grouped, by their names."""
+    try:
+        return await context.surroundings.view()
+    except (ClusterUnavailable, ClusterForbidden) as failure:
+        context.log.warning("grouping without the cluster", reason=str(failure))
+        return None
+
+
+async def _open(alert: Alert, group: decide.Group, view: View | None, context: Context) -> IncidentId:
+    """Open an incident; one whose symptom is gone already is opened and cleared in one batch."""
+    reading = await read_symptom([alert], context.metrics)
+    incident = IncidentId(context.identity.new("inc"))
+    opened = Opened(
+        cluster=alert.cluster,
+        key=group.key,
+        root=group.root,
+        title=_title(alert, group),
+        alert=alert,
+        grouped_because=group.because,
+    )
+    wrong = _ailing_root(group.root, view)
+    then = [Cleared(reading=reading)] if decide.over(reading, wrong) else []
+    try:
+        await context.ledger.open(incident, opened, *then)
+    except Conflict:
+        other = await context.ledger.open_incident(group.key)
+        if other is None:
+            raise  # it was opened and closed meanwhile: the loop calls us again
+        return other
+    context.log.info("incident opened", incident=incident, title=opened.title, because=group.because)
+    return incident
+
+
+def _title(alert: Alert, group: decide.Group) -> str:
+    where = str(group.root) if group.root else alert.namespace or "the cluster"
+    return f"{alert.name or 'an alert without a name'} on {where}"
+
+
+def _ailing_root(root: object, view: View | None) -> str | None:
+    if view is None or root is None:
+        return None
+    return ailing(health_of([root], view.snapshot))
+
+
+async def _join(incident: IncidentId, alert: Alert, group: decide.Group, context: Context) -> None:
+    """Record that the alert belongs here, once for each time it began to fire."""
+    facts = await context.ledger.facts(incident)
+    joined = (fact.alert for fact in facts if isinstance(fact, AlertJoined))
+    if not any((other.fingerprint, other.starts_at) == (alert.fingerprint, alert.starts_at) for other in joined):
+        await context.ledger.note(incident, AlertJoined(alert=alert, because=group.because))
+
+
+async def reconcile(incident_id: IncidentId, context: Context) -> None:
+    """Look at the symptom of an open incident, and come back."""
+    incident = await context.ledger.fold(incident_id)
+    if incident.state not in _WATCHED:
+        return
+    view = await _view(context)
+    if view and incident.state in _MERGEABLE and await _merge(incident, view, context):
+        return
+    await _watch(incident, view, context)
+
+
+async def _merge(incident: Incident, view: View, context: Context) -> bool:
+    """Close an incident into the one that its root has proved to be part of."""
+    facts = await context.ledger.facts(incident.id)
+    alert = next((fact.alert for fact in facts if isinstance(fact, AlertJoined)), None)
+    group = decide.moved_to(incident, alert, view.topology) if alert else None
+    into = await context.ledger.open_incident(group.key) if group else None
+    if group is None or into is None or into == incident.id:
+        return False
+    await context.ledger.append(incident, Merged(into=into, reason=group.because), frees_key=True)
+    for fact in facts:
+        if isinstance(fact, AlertJoined):
+            await context.ledger.note(into, fact)
+    return True
+
+
+async def _watch(incident: Incident, view: View | None, context: Context) -> None:
+    settings, facts = context.settings, await context.ledger.facts(incident.id)
+    reading = await read_symptom(alerts_of(facts), context.metrics, last_reading(facts))
+    outcome = decide.watch(
+        incident,
+        reading,
+        _ailing_root(incident.root, view) if view else "the cluster could not be looked at",
+        context.clock.now(),
+        relapse_after_s=settings.relapse_after_s / settings.pace,
+        watch_s=settings.watch_s / settings.pace,
+    )
+    match outcome:
+        case Quiet():
+            await context.ledger.append(incident, outcome, frees_key=True)
+        case Cleared() | Relapsed():
+            await context.ledger.append(incident, outcome)
+        case None:
+            await context.timers.wake(incident.id, settings.symptom_every_s / settings.pace)

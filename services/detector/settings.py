@@ -1,0 +1,25 @@
+"""The detector's settings, from the environment."""
+
+from pathlib import Path
+
+from shared.bus.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """PRIMUM_*; times in seconds. Those that speak of the cluster's own pace are divided by `pace`."""
+
+    kubeconfig: Path | None = None
+    kube_context: str | None = None
+    kube_timeout_s: float = 10
+    prometheus_url: str = ""
+    prometheus_timeout_s: float = 5
+    metrics_window_s: float = 60
+
+    surroundings_age_s: float = 10
+    """How old the view of the cluster may be that alerts are grouped by: a storm costs one read, not hundreds."""
+    symptom_every_s: float = 15
+    """Between two looks at an open incident's symptom."""
+    relapse_after_s: float = 120
+    """How long after it was resolved a symptom may still linger (rates trail a fix) before it is a relapse."""
+    watch_s: float = 600
+    """How long a resolved incident is watched before it is closed."""

@@ -1,0 +1,38 @@
+"""The detector's view of the cluster: read once for the many alerts that arrive together."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.analyzers.topology import Topology
+from shared.domain.snapshot import Snapshot
+from shared.ports.clock import Clock
+from shared.ports.cluster import Cluster
+
+
+@dataclass(frozen=True)
+class View:
+    """One snapshot and the topology in it."""
+
+    snapshot: Snapshot
+    topology: Topology
+
+
+class Surroundings:
+    """The newest view, refreshed when it is older than `age_s` or older than what it is asked for."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, age_s: float) -> None:
+        self._cluster, self._clock = cluster, clock
+        self._age = timedelta(seconds=age_s)
+        self._view: View | None = None
+        self._read_at: datetime | None = None
+        self._reading = asyncio.Lock()
+
+    async def view(self) -> View:
+        """Raises ClusterUnavailable, ClusterForbidden."""
+        async with self._reading:
+            now = self._clock.now()
+            if self._view is None or self._read_at is None or now - self._read_at > self._age:
+                snapshot = await self._cluster.snapshot()
+                self._view, self._read_at = View(snapshot=snapshot, topology=Topology.of(snapshot)), now
+            return self._view
