@@ -1,0 +1,129 @@
+"""Prometheus's query API: the port Metrics."""
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal, Self
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.adapters.loopback import is_loopback
+from shared.domain.errors import MetricsUnavailable
+from shared.ports.metrics import Series
+
+STALE_AFTER_S: Final = 300.0
+"""Prometheus's own lookback. An instant query is evaluated now: an older answer comes from a cache or a wrong clock."""
+_SHOWN_CHARACTERS: Final = 200
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Element(_Part):
+    metric: dict[str, str] = {}
+    value: tuple[float, str]
+
+
+class _Vector(_Part):
+    result_type: Literal["vector"] = Field(alias="resultType")
+    result: list[_Element]
+
+    def elements(self) -> list[_Element]:
+        return self.result
+
+
+class _Scalar(_Part):
+    result_type: Literal["scalar"] = Field(alias="resultType")
+    result: tuple[float, str]
+
+    def elements(self) -> list[_Element]:
+        return [_Element(value=self.result)]
+
+
+class _Success(_Part):
+    status: Literal["success"]
+    data: Annotated[_Vector | _Scalar, Field(discriminator="result_type")]
+
+
+class _Failure(_Part):
+    status: Literal["error"]
+    error_type: str = Field(default="", alias="errorType")
+    error: str = ""
+
+
+_ANSWER: Final[TypeAdapter[_Success | _Failure]] = TypeAdapter(
+    Annotated[_Success | _Failure, Field(discriminator="status")]
+)
+
+
+class Prometheus:
+    """Instant queries to one server (or to what speaks its API: Thanos, Mimir, VictoriaMetrics, the lab)."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self._endpoint = url.rstrip("/") + "/api/v1/query"
+        self._timeout_s = timeout_s
+        self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=not is_loopback(url))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def query(self, expression: str) -> tuple[Series, ...]:
+        """As the port says. A series whose value is NaN is left out: nothing was measured there."""
+        answer = await self._ask(expression)
+        series = [_series(element) for element in answer.data.elements()]
+        _refuse_stale(series)
+        return tuple(one for one in series if not math.isnan(one.value))
+
+    async def _ask(self, expression: str) -> _Success:
+        try:
+            # POST: an alert's expression may be longer than a URL may be.
+            response = await self._http.post(
+                self._endpoint, data={"query": expression, "timeout": f"{math.ceil(self._timeout_s)}s"}
+            )
+        except httpx.TimeoutException as error:
+            raise MetricsUnavailable(f"Prometheus did not answer within {self._timeout_s:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise MetricsUnavailable(f"Prometheus cannot be reached ({error})") from error
+        return _success(response, expression)
+
+
+def _success(response: httpx.Response, expression: str) -> _Success:
+    try:
+        answer = _ANSWER.validate_json(response.content)
+    except ValidationError as error:
+        start = " ".join(response.text[:_SHOWN_CHARACTERS].split())
+        raise MetricsUnavailable(
+            f"the answer is not that of Prometheus's query API: {response.status_code} {start!r}",
+            advice="PRIMUM_PROMETHEUS_URL must be the address under which /api/v1/query answers a vector",
+        ) from error
+    match answer:
+        case _Success() if response.is_success:
+            return answer
+        case _Failure(error_type="bad_data"):
+            raise MetricsUnavailable(
+                f"Prometheus refuses the query {expression!r}: {answer.error}", advice="correct the alert's expression"
+            )
+        case _Failure():
+            raise MetricsUnavailable(
+                f"Prometheus could not answer ({answer.error_type or response.status_code}): {answer.error}",
+                advice="look at Prometheus's load and its log",
+            )
+        case _:
+            raise MetricsUnavailable(f"Prometheus answered {response.status_code}")
+
+
+def _series(element: _Element) -> Series:
+    at_s, value = element.value
+    return Series(labels=element.metric, value=float(value), at=datetime.fromtimestamp(at_s, UTC))
+
+
+def _refuse_stale(series: list[Series]) -> None:
+    now = datetime.now(UTC)
+    if series and (age_s := max((now - one.at).total_seconds() for one in series)) > STALE_AFTER_S:
+        raise MetricsUnavailable(
+            f"the answer is {age_s:.0f} s old", advice="compare the clocks, and look for a cache before Prometheus"
+        )

@@ -1,0 +1,94 @@
+"""What the metrics say of a snapshot's Services and pods: request counters and resource use."""
+
+import asyncio
+
+from shared.domain.errors import MetricsUnavailable
+from shared.domain.health import Traffic
+from shared.domain.snapshot import Snapshot, Usage
+from shared.ports.metrics import Metrics
+
+COUNTED = "http_requests_total"
+FAILED = 'http_requests_total{code=~"5.."}'
+MEMORY_BYTES = "sum by (namespace, pod) (container_memory_working_set_bytes)"
+
+
+def requests(counter: str) -> str:
+    """The query for a counter by Service, since it began."""
+    return f"sum by (namespace, service) ({counter})"
+
+
+def recent_requests(counter: str, window_s: float) -> str:
+    """The query for what a counter grew by, by Service, within a window."""
+    return f"sum by (namespace, service) (increase({counter}[{_duration(window_s)}]))"
+
+
+def cpu_cores(window_s: float) -> str:
+    """The query for CPU use as a rate over a window."""
+    return f"sum by (namespace, pod) (rate(container_cpu_usage_seconds_total[{_duration(window_s)}]))"
+
+
+async def with_metrics(snapshot: Snapshot, metrics: Metrics, window_s: float) -> Snapshot:
+    """Fill `traffic` and `recent` (of the snapshot's Services) and `usage` (of its pods).
+
+    What has no series stays out: not measured is not the same as zero. When a query fails, what it was for stays
+    empty and `looked_at` says so; diagnosis goes on without.
+    """
+    (traffic, recent, about_requests), (usage, about_usage) = await asyncio.gather(
+        _requests(snapshot, metrics, window_s), _usage(snapshot, metrics, window_s)
+    )
+    return snapshot.model_copy(
+        update={
+            "traffic": traffic,
+            "recent": recent,
+            "usage": usage,
+            "looked_at": (*snapshot.looked_at, about_requests, about_usage),
+        }
+    )
+
+
+async def _requests(
+    snapshot: Snapshot, metrics: Metrics, window_s: float
+) -> tuple[dict[str, Traffic], dict[str, Traffic], str]:
+    known = {f"{service.ref.namespace}/{service.ref.name}" for service in snapshot.services}
+    try:
+        traffic = await _traffic(metrics, known, requests(COUNTED), requests(FAILED))
+        recent = await _traffic(metrics, known, recent_requests(COUNTED, window_s), recent_requests(FAILED, window_s))
+    except MetricsUnavailable as failure:
+        return {}, {}, f"not read: request metrics ({failure})"
+    return traffic, recent, f"request metrics of {len(traffic)} Services"
+
+
+async def _traffic(metrics: Metrics, known: set[str], counted: str, failed: str) -> dict[str, Traffic]:
+    """Both counters by Service; one without a failure has no series of them, and that is a zero."""
+    total = await _by_name(metrics, counted, "service")
+    errors = await _by_name(metrics, failed, "service")
+    return {
+        name: Traffic(requests=count, errors=errors.get(name, 0.0)) for name, count in total.items() if name in known
+    }
+
+
+async def _usage(snapshot: Snapshot, metrics: Metrics, window_s: float) -> tuple[dict[str, Usage], str]:
+    try:
+        cores = await _by_name(metrics, cpu_cores(window_s), "pod")
+        memory = await _by_name(metrics, MEMORY_BYTES, "pod")
+    except MetricsUnavailable as failure:
+        return {}, f"not read: CPU and memory metrics ({failure})"
+    known = {f"{pod.ref.namespace}/{pod.ref.name}" for pod in snapshot.pods}
+    found = {
+        name: Usage(cpu_cores=cores[name], memory_bytes=memory[name]) for name in cores.keys() & memory.keys() & known
+    }
+    return found, f"CPU and memory metrics of {len(found)} Pods"
+
+
+async def _by_name(metrics: Metrics, expression: str, label: str) -> dict[str, float]:
+    """Values by `namespace/name`; series without both labels are about nothing that a snapshot holds."""
+    return {
+        f"{series.labels['namespace']}/{series.labels[label]}": series.value
+        for series in await metrics.query(expression)
+        if "namespace" in series.labels and label in series.labels
+    }
+
+
+def _duration(window_s: float) -> str:
+    """A PromQL duration: whole seconds where it is whole, else milliseconds, for it knows no fractions."""
+    return f"{int(window_s)}s" if window_s == int(window_s) else f"{round(window_s * 1000)}ms"
