@@ -1,0 +1,1 @@
+"""The command line: a thin client of the gateway, the supervisor behind `primum up`, and what needs neither."""

@@ -1,0 +1,117 @@
+"""What the gateway does, in order: store alerts, carry out orders, tell people."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from services.gateway import notices
+from services.gateway.alertmanager import TOKEN
+from services.gateway.answers import Problem
+from services.gateway.decide import Already, Append, Refused, decide
+from services.gateway.orders import Order
+from shared.domain.alert import Alert
+from shared.domain.errors import Conflict
+from shared.domain.events import Noted
+from shared.domain.frozen import JsonObject
+from shared.domain.ids import IncidentId, TransactionId
+from shared.domain.incident import Incident
+from shared.domain.transaction import Lock
+from shared.ports.clock import Clock
+from shared.ports.ledger import Inbox, Ledger
+from shared.ports.notifier import Notifier
+
+AT_ONCE: Final = 64
+"""Alerts of one call that are on their way to the inbox at the same time."""
+_TRIES: Final = 5
+"""How often an order is decided again because somebody appended first."""
+_SEARCHED: Final = 1000
+"""How many incidents, newest first, are searched for a transaction."""
+
+
+async def store(alerts: Sequence[Alert], inbox: Inbox) -> None:
+    """Return once every alert is durable. Raises LedgerUnavailable; then the caller sends them all again."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def put(alert: Alert) -> None:
+        async with gate:
+            await inbox.put(alert)
+
+    for outcome in await asyncio.gather(*map(put, alerts), return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def known(incident: IncidentId, ledger: Ledger) -> Incident:
+    """Return the incident. Raises Problem (404) if there is none of that name."""
+    found = await ledger.fold(incident) if TOKEN.fullmatch(incident) else None
+    if found is None or found.state is None:
+        raise Problem(404, f"there is no incident {incident[:80]}", "list them: primum incidents --all")
+    return found
+
+
+async def obey(order: Order, incident_id: IncidentId, ledger: Ledger, clock: Clock) -> tuple[Incident, str]:
+    """Carry out an order; return the incident after it and a note. Raises Problem: 404, 409, 503 if it keeps moving."""
+    for _ in range(_TRIES):
+        incident = await known(incident_id, ledger)
+        history = await ledger.history(incident_id)
+        match decide(order, incident, history, clock.now()):
+            case Already(note=note):
+                return incident, note
+            case Refused(error=error, advice=advice):
+                raise Problem(409, error, advice)
+            case Append() as append:
+                try:
+                    return await _append(append, incident, ledger), ""
+                except Conflict:
+                    continue
+    raise Problem(503, f"incident {incident_id} kept moving while the order was decided", "send it again")
+
+
+async def _append(append: Append, incident: Incident, ledger: Ledger) -> Incident:
+    locks = await _kept_locks(incident, ledger) if append.frees else ()
+    return await ledger.append(incident, append.event, locks=locks, frees_key=append.frees)
+
+
+async def _kept_locks(incident: Incident, ledger: Ledger) -> Sequence[Lock]:
+    """Releases of what this incident still holds: a stuck transaction keeps its locks until a person closes it."""
+    scopes = {workload for transaction in incident.transactions for workload in transaction.scope}
+    held = [await ledger.lock(workload) for workload in sorted(scopes)]
+    return [lock.but(held=False) for lock in held if lock and lock.held and lock.incident == incident.id]
+
+
+async def incident_of(transaction: TransactionId, ledger: Ledger) -> IncidentId:
+    """Return the incident that a transaction belongs to. Raises Problem (404)."""
+    for incident_id in await ledger.incidents(limit=_SEARCHED):
+        if (await ledger.fold(incident_id)).transaction_of(transaction):
+            return incident_id
+    raise Problem(
+        404, f"there is no transaction {transaction[:80]}", "`primum show ID` names an incident's transactions"
+    )
+
+
+class Teller:
+    """Tells people what they must know, each thing once, until it was accepted."""
+
+    def __init__(self, ledger: Ledger, notifier: Notifier | None, url: str, log: FilteringBoundLogger) -> None:
+        self._ledger, self._notifier, self._url, self._log = ledger, notifier, url, log
+
+    async def reconcile(self, incident_id: IncidentId) -> None:
+        """Tell what is due. Raises Retry if it was not accepted: the loop comes again."""
+        history = await self._ledger.history(incident_id)
+        if (notice := notices.due(history)) is None:
+            return
+        note = Noted(
+            text=notice.told("a person was told" if self._notifier else "nobody to tell, no PRIMUM_NOTIFY_URL")
+        )
+        if note in await self._ledger.facts(incident_id):
+            return
+        incident = await self._ledger.fold(incident_id)
+        await self._tell(notices.message(notice, incident, history, self._url))
+        await self._ledger.note(incident_id, note)
+
+    async def _tell(self, message: JsonObject) -> None:
+        self._log.warning("a person is needed", why=message["why"], notice=message["id"], text=message["text"])
+        if self._notifier is not None:
+            await self._notifier.notify(message)

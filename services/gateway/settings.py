@@ -1,0 +1,23 @@
+"""The gateway's settings, from PRIMUM_… in the environment."""
+
+from pydantic import Field, SecretStr
+from shared.bus.settings import ServiceSettings
+
+from shared.domain.policy import Mode
+
+
+class GatewaySettings(ServiceSettings):
+    """Beside what every service has: the token, the limits of a call, and where messages go."""
+
+    token: SecretStr = SecretStr("")
+    """What callers must bear; without one the gateway listens on loopback only."""
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
+    read_timeout_s: float = Field(default=10, gt=0)
+    """How long a caller may take to send its body."""
+    mode: Mode = Mode.OBSERVE
+    """Shown in the status; the mitigator is who keeps to it."""
+    public_url: str = ""
+    """How people reach this gateway; it goes into messages. Empty: the address that it listens on."""
+    notify_url: str = ""
+    """A generic webhook that takes what needs a person. Empty: it is logged."""
+    notify_timeout_s: float = Field(default=10, gt=0)
