@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from nats.js.api import RetentionPolicy, StreamConfig
+
+from shared.bus import streams
 from shared.domain.incident import TRANSITIONS, Row, State
 
 PAGE: Final = Path(__file__).parent / "architecture.md"
@@ -53,7 +56,41 @@ def _owners(row: Row) -> str:
     return ", ".join(sorted(row.owners))
 
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = {"states": states, "transitions": transitions}
+def stream_table() -> str:
+    """The streams as `shared/bus` makes them, with what each is for."""
+    lines = ["| stream | subjects | keeps | what for |", "|---|---|---|---|"]
+    for config in streams.streams(streams.Keeping()):
+        subjects = ", ".join(f"`{subject}`" for subject in config.subjects or ())
+        lines.append(f"| {config.name} | {subjects} | {_keeps(config)} | {_WHAT_FOR[str(config.name)]} |")
+    return "\n".join(lines)
+
+
+def _keeps(config: StreamConfig) -> str:
+    if config.retention is RetentionPolicy.WORK_QUEUE:
+        return "until done"
+    if not config.max_age:
+        return "for ever"
+    for unit_s, unit in ((86400, "d"), (3600, "h")):
+        if config.max_age > unit_s:
+            return f"{config.max_age / unit_s:g} {unit}"
+    return f"{config.max_age:g} s"
+
+
+_WHAT_FOR: Final = {
+    streams.ALERTS: "the inbox: an alert is acknowledged to its sender once it is here",
+    streams.LEDGER: "the truth: every event that changes a state, every lock, each by compare-and-swap",
+    streams.FACTS: "what only informs: alerts that joined, samples, notes",
+    streams.TIMERS: "wake-ups that the server keeps; a fired one is handled like any other",
+    streams.DEAD: "what could not be handled, with the reason",
+    streams.bucket_stream(streams.HEARTBEATS): "which holders of transactions live",
+    streams.bucket_stream(streams.ACTIVITIES): "what each agent is doing now",
+}
+
+PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "states": states,
+    "transitions": transitions,
+    "streams": stream_table,
+}
 
 
 def drawn(page: str) -> str:
