@@ -1,0 +1,167 @@
+"""The lab as a running thing: the world on a clock, its Kubernetes API and Prometheus over HTTP, alerts by webhook."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import uvicorn
+
+from eval.lab import prometheus
+from eval.lab.alertmanager import Notification
+from eval.lab.api import Api
+from eval.lab.webhook import Webhook
+from eval.lab.world import World
+
+TICK_S: Final = 0.05  # of the wall
+CATCH_UP: Final = 5  # ticks at once when the machine was busy; beyond it the lab's time slips
+TOKEN: Final = "lab-bearer-token"  # noqa: S105 - it opens a lab on loopback, and must be somewhere to be checked
+
+
+@dataclass(frozen=True)
+class LabSettings:
+    """How a lab is to be. `pace` is how much faster than the wall its time runs."""
+
+    seed: int = 1
+    pace: float = 20.0
+    port: int = 0
+    webhook: str | None = None
+    webhook_token: str | None = None
+    senders: int = 1
+
+
+def wall_clock() -> datetime:
+    """The real time, in UTC."""
+    return datetime.now(UTC)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that leaves the process's signals alone: the lab is a guest in its event loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Lab(World):
+    """`async with Lab(LabSettings(seed=1)) as lab:` serves until the block ends."""
+
+    def __init__(self, settings: LabSettings | None = None, wall: Callable[[], datetime] = wall_clock) -> None:
+        self.settings = settings or LabSettings()
+        super().__init__(self.settings.seed, wall, self.settings.pace, self.settings.senders)
+        self.token = TOKEN
+        self.url = ""
+        self._api = Api(
+            self.store,
+            self.faults,
+            self.token,
+            self.kubelet.read_log,
+            prometheus.routes(self.queries, lambda: self.exporter.samples(self.now_s), wall),
+        )
+        self._ticked = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: _Server | None = None
+        self._webhook: Webhook | None = None
+
+    @property
+    def app(self) -> Callable[..., object]:
+        """The ASGI application, for those who serve it themselves."""
+        return self._api.app
+
+    @property
+    def prometheus_url(self) -> str:
+        return self.url + prometheus.PREFIX
+
+    @property
+    def metrics_url(self) -> str:
+        return self.url + "/metrics"
+
+    def kubeconfig(self, path: Path) -> Path:
+        """Write a kubeconfig with the bearer token, for kubectl and Primum."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "lab",
+            "clusters": [{"name": "lab", "cluster": {"server": self.url}}],
+            "users": [{"name": "lab", "user": {"token": self.token}}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+        }
+        path.write_text(json.dumps(config, indent=2))
+        path.chmod(0o600)
+        return path
+
+    # -- running
+
+    async def __aenter__(self) -> Self:
+        listener = socket.create_server(("127.0.0.1", self.settings.port))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.alertmanager.url = self.prometheus_url
+        if self.settings.webhook:
+            self.send_to(self.settings.webhook, self.settings.webhook_token)
+        config = uvicorn.Config(
+            self._api.app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+        )
+        self._server = _Server(config)
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._server.serve(sockets=[listener])),
+            loop.create_task(self._drive()),
+        ]
+        await self.until(lambda: self._server is not None and self._server.started, timeout_s=10)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        server, driver = self._tasks
+        failed = driver.done() and not driver.cancelled()
+        driver.cancel()
+        self._api.close()
+        if self._webhook:
+            await self._webhook.close()
+        if self._server:
+            self._server.should_exit = True
+        await asyncio.wait([server, driver])
+        if failed:
+            driver.result()
+
+    def send_to(self, url: str, token: str | None = None) -> None:
+        """Name the receiver of alerts; may be called while the lab runs, once."""
+        self._webhook = Webhook(url, token, self.alertmanager, lambda: self.now_s)
+
+    def send(self, notification: Notification) -> None:
+        if self._webhook is None:
+            super().send(notification)
+        else:
+            self._webhook.send(notification, self._delivered)
+
+    def _delivered(self, notification: Notification) -> None:
+        self.alertmanager.delivered(notification, self.now_s, self.wall())
+
+    async def _drive(self) -> None:
+        loop = asyncio.get_running_loop()
+        began_s, steps = loop.time(), 0
+        while True:
+            behind = int((loop.time() - began_s) / TICK_S) - steps
+            for _ in range(min(behind, CATCH_UP)):
+                steps += 1
+                self.tick(steps * TICK_S * self.settings.pace)
+            began_s += max(0, behind - CATCH_UP) * TICK_S
+            ticked, self._ticked = self._ticked, asyncio.Event()
+            ticked.set()
+            await asyncio.sleep(max(0.0, began_s + (steps + 1) * TICK_S - loop.time()))
+
+    async def until(self, predicate: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until the predicate holds, looking after every tick. Raises TimeoutError after `timeout_s`."""
+        async with asyncio.timeout(timeout_s):
+            while not predicate():
+                for task in self._tasks:
+                    if task.done():
+                        task.result()
+                await self._ticked.wait()

@@ -1,0 +1,139 @@
+"""What the cluster exports: the mesh's request counters, kube-state-metrics' and cAdvisor's series, from its state."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from eval.lab import quantity
+from eval.lab.kinds import Obj
+from eval.lab.kubelet import Kubelet
+from eval.lab.series import Labels, Sample, labels
+from eval.lab.store import Store
+from eval.lab.traffic import CODES, Flow, Traffic, Where
+
+COUNTERS: Final = {
+    "http_requests_total",
+    "http_request_duration_seconds_sum",
+    "http_request_duration_seconds_count",
+    "kube_pod_container_status_restarts_total",
+    "container_cpu_usage_seconds_total",
+}
+
+
+class Exporter:
+    """Collects all samples of one scrape. Label tuples are made once and kept: they are most of the cost."""
+
+    def __init__(self, store: Store, kubelet: Kubelet, traffic: Traffic) -> None:
+        self._store = store
+        self._kubelet = kubelet
+        self._traffic = traffic
+        self._known: dict[tuple[str, ...], Labels] = {}
+
+    def samples(self, now_s: float) -> Iterator[Sample]:
+        for where, flow in self._traffic.flows.items():
+            yield from self._requests(where, flow)
+        yield from self._deployments()
+        yield from self._pods()
+        yield from self._endpoints()
+        yield from self._containers(now_s)
+        yield from self._nodes()
+
+    def _labels(self, *values: str, **pairs: str) -> Labels:
+        key = (*values, *pairs.values())
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) > 20_000:  # pods come and go for ever
+                self._known.clear()
+            found = self._known[key] = labels(**pairs)
+        return found
+
+    def _requests(self, where: Where, flow: Flow) -> Iterator[Sample]:
+        namespace, service = where
+        for code in CODES:
+            total = flow.totals[code]
+            for route, zone, weight, phase in flow.weights:
+                pairs = self._labels("r", namespace=namespace, service=service, route=route, zone=zone, code=code)
+                yield "http_requests_total", pairs, float(int(total * weight + phase))
+        pairs = self._labels("s", namespace=namespace, service=service)
+        yield "http_request_duration_seconds_sum", pairs, flow.duration_sum_s
+        yield "http_request_duration_seconds_count", pairs, float(int(sum(flow.totals.values())))
+        yield "http_request_duration_seconds_p99", pairs, flow.p99_s
+
+    def _deployments(self) -> Iterator[Sample]:
+        for item in self._store.all("Deployment"):
+            meta, status = item["metadata"], item.get("status") or {}
+            pairs = self._labels("d", namespace=meta["namespace"], deployment=meta["name"])
+            yield "kube_deployment_spec_replicas", pairs, float(item["spec"]["replicas"])
+            yield "kube_deployment_status_replicas_available", pairs, float(status.get("availableReplicas", 0))
+
+    def _pods(self) -> Iterator[Sample]:
+        for pod in self._store.all("Pod"):
+            meta = pod["metadata"]
+            conditions = {item["type"]: item["status"] for item in pod["status"].get("conditions") or []}
+            ready = conditions.get("Ready") == "True"
+            for condition, value in (("true", ready), ("false", not ready)):
+                pairs = self._labels("p", namespace=meta["namespace"], pod=meta["name"], condition=condition)
+                yield "kube_pod_status_ready", pairs, float(value)
+            for container in pod["status"].get("containerStatuses") or []:
+                yield from self._container_status(meta, container)
+            for container in pod["spec"]["containers"]:
+                yield from self._limits(meta, container)
+
+    def _container_status(self, meta: Obj, container: Obj) -> Iterator[Sample]:
+        base = {"namespace": meta["namespace"], "pod": meta["name"], "container": container["name"]}
+        yield "kube_pod_container_status_restarts_total", self._labels("c", **base), float(container["restartCount"])
+        if reason := (container["state"].get("waiting") or {}).get("reason"):
+            yield "kube_pod_container_status_waiting_reason", self._labels("w", **base, reason=reason), 1.0
+
+    def _limits(self, meta: Obj, container: Obj) -> Iterator[Sample]:
+        for name, value in (container["resources"].get("limits") or {}).items():
+            unit = {"cpu": "core", "memory": "byte"}.get(name, "integer")
+            pairs = self._labels(
+                "l",
+                namespace=meta["namespace"],
+                pod=meta["name"],
+                container=container["name"],
+                resource=name,
+                unit=unit,
+            )
+            yield "kube_pod_container_resource_limits", pairs, quantity.parse(value)
+
+    def _endpoints(self) -> Iterator[Sample]:
+        for item in self._store.all("Endpoints"):
+            ready = sum(len(subset.get("addresses") or []) for subset in item.get("subsets") or [])
+            pairs = self._labels("e", namespace=item["metadata"]["namespace"], endpoint=item["metadata"]["name"])
+            yield "kube_endpoint_address_available", pairs, float(ready)
+
+    def _containers(self, now_s: float) -> Iterator[Sample]:
+        for run in self._kubelet.runs.values():
+            meta = run.pod["metadata"]
+            for container in run.containers:
+                pairs = self._labels(
+                    "u", namespace=meta["namespace"], pod=meta["name"], container=container.name, node=run.node
+                )
+                yield "container_cpu_usage_seconds_total", pairs, container.cpu_s
+                memory = float(int(container.memory_mib(now_s) * quantity.MIB))
+                yield "container_memory_working_set_bytes", pairs, memory
+
+    def _nodes(self) -> Iterator[Sample]:
+        for node in self._store.all("Node"):
+            for condition in node["status"]["conditions"]:
+                for status in ("true", "false", "unknown"):
+                    pairs = self._labels("n", node=node["metadata"]["name"], condition=condition["type"], status=status)
+                    yield "kube_node_status_condition", pairs, float(condition["status"].lower() == status)
+
+
+def exposition(samples: Iterator[Sample]) -> str:
+    """The Prometheus text format, one family after another."""
+    families: dict[str, list[str]] = {}
+    for name, pairs, value in samples:
+        text = ",".join(f'{key}="{_escape(item)}"' for key, item in pairs)
+        families.setdefault(name, []).append(f"{name}{{{text}}} {value!r}\n")
+    lines: list[str] = []
+    for name in sorted(families):
+        lines.append(f"# TYPE {name} {'counter' if name in COUNTERS else 'gauge'}\n")
+        lines.extend(families[name])
+    return "".join(lines)
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

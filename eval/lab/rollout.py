@@ -1,0 +1,88 @@
+"""The arithmetic of a Deployment's rollout, pure: from the ReplicaSets as they are to the sizes they should have."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eval.lab.kinds import Obj
+
+_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+HASH_LABEL: Final = "pod-template-hash"
+
+
+def template_hash(template: Obj) -> str:
+    """Ten letters for a pod template: the same template, the same hash, so that going back finds its ReplicaSet."""
+    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).digest()
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:10])
+
+
+@dataclass(frozen=True)
+class Size:
+    """One ReplicaSet: how many pods it wants, has and has available."""
+
+    name: str
+    wanted: int
+    available: int
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a rolling update may do at most, in pods."""
+
+    surge: int
+    unavailable: int
+
+
+def _count(value: Any, replicas: int, *, up: bool) -> int:
+    if isinstance(value, str) and value.endswith("%"):
+        share = int(value[:-1]) * replicas
+        return -(-share // 100) if up else share // 100
+    return int(value)
+
+
+def bounds(spec: Obj) -> Bounds:
+    """Surge rounds up, unavailable down; both zero would never move, so then one may be unavailable."""
+    rolling = spec["strategy"].get("rollingUpdate") or {}
+    surge = _count(rolling.get("maxSurge", "25%"), spec["replicas"], up=True)
+    unavailable = _count(rolling.get("maxUnavailable", "25%"), spec["replicas"], up=False)
+    return Bounds(surge, unavailable if surge or unavailable else 1)
+
+
+def grow(replicas: int, new: Size, old: list[Size], limit: Bounds) -> int:
+    """The new ReplicaSet's size for this step."""
+    if new.wanted >= replicas:
+        return replicas
+    room = replicas + limit.surge - new.wanted - sum(size.wanted for size in old)
+    return min(replicas, new.wanted + max(0, room))
+
+
+def shrink(replicas: int, new: Size, old: list[Size], limit: Bounds) -> dict[str, int]:
+    """The old ReplicaSets' sizes for this step: their unavailable pods go first, then what availability allows."""
+    least = replicas - limit.unavailable
+    total = new.wanted + sum(size.wanted for size in old)
+    budget = total - least - max(0, new.wanted - new.available)
+    sizes = {size.name: size.wanted for size in old}
+    for size in old:
+        broken = max(0, min(size.wanted - size.available, budget))
+        sizes[size.name] -= broken
+        budget -= broken
+    spare = new.available + sum(size.available for size in old) - least
+    for size in old:
+        going = max(0, min(sizes[size.name], spare, budget))
+        sizes[size.name] -= going
+        spare -= going
+        budget -= going
+    return sizes
+
+
+def proportional(replicas: int, was: int, sizes: list[Size]) -> dict[str, int]:
+    """A scaling in the middle of a rollout: each ReplicaSet keeps its share, the largest takes what rounding leaves."""
+    if was <= 0 or not sizes:
+        return {size.name: size.wanted for size in sizes}
+    total = sum(size.wanted for size in sizes)
+    target = max(0, total + replicas - was)
+    scaled = {size.name: size.wanted * target // max(1, total) for size in sizes}
+    largest = max(sizes, key=lambda size: (size.wanted, size.name)).name
+    scaled[largest] += target - sum(scaled.values())
+    return scaled

@@ -1,0 +1,90 @@
+"""The lab's Prometheus storage: the last samples of every series, stale as soon as a scrape lacks it."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+Labels = tuple[tuple[str, str], ...]  # sorted pairs, without __name__
+Sample = tuple[str, Labels, float]
+KEPT: Final = 120
+
+
+@dataclass
+class Series:
+    """One series' ring of samples: wall-clock seconds and values."""
+
+    name: str
+    labels: Labels
+    times: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    grouped: dict[tuple[str, ...], Labels] = field(default_factory=dict)
+
+    def by(self, names: tuple[str, ...]) -> Labels:
+        """The labels that an aggregation by these names keeps; remembered, because rules ask again and again."""
+        found = self.grouped.get(names)
+        if found is None:
+            found = self.grouped[names] = tuple(pair for pair in self.labels if pair[0] in names)
+        return found
+
+    def window(self, after: float, until: float) -> tuple[list[float], list[float]]:
+        """Samples in (after, until]."""
+        low, high = bisect_right(self.times, after), bisect_right(self.times, until)
+        return self.times[low:high], self.values[low:high]
+
+
+def labels(**pairs: str) -> Labels:
+    """Label pairs in the order that makes them a key."""
+    return tuple(sorted(pairs.items()))
+
+
+class SeriesStore:
+    """All series, by name and labels."""
+
+    def __init__(self) -> None:
+        self._series: dict[str, dict[Labels, Series]] = {}
+        self._scrapes: list[float] = []
+        self.generation = 0  # moves when a series is born or dies, so that selections can be remembered
+
+    def scrape(self, at: float, samples: Iterable[Sample]) -> None:
+        """Append one scrape; series that were silent for the whole ring are forgotten."""
+        for name, pairs, value in samples:
+            family = self._series.setdefault(name, {})
+            series = family.get(pairs)
+            if series is None:
+                series = family[pairs] = Series(name, pairs)
+                self.generation += 1
+            series.times.append(at)
+            series.values.append(value)
+            if len(series.times) > 2 * KEPT:
+                del series.times[:-KEPT], series.values[:-KEPT]
+        self._scrapes.append(at)
+        if len(self._scrapes) > 2 * KEPT:
+            del self._scrapes[:-KEPT]
+            self._forget(self._scrapes[0])
+
+    def _forget(self, before: float) -> None:
+        for family in self._series.values():
+            for pairs in [pairs for pairs, series in family.items() if series.times[-1] < before]:
+                del family[pairs]
+                self.generation += 1
+
+    def family(self, name: str) -> Iterable[Series]:
+        return self._series.get(name, {}).values()
+
+    def last_scrape(self, at: float) -> float | None:
+        """The newest scrape that is not after `at`."""
+        index = bisect_right(self._scrapes, at)
+        return self._scrapes[index - 1] if index else None
+
+    def value(self, series: Series, at: float) -> float | None:
+        """The value at a time, None if the series was absent from the scrape before it."""
+        scraped = self.last_scrape(at)
+        if scraped is None:
+            return None
+        index = bisect_left(series.times, scraped)
+        found = index < len(series.times) and series.times[index] == scraped
+        return series.values[index] if found else None
+
+    def names(self) -> list[str]:
+        return sorted(self._series)
