@@ -1,5 +1,6 @@
-"""A real HTTP server on a free port, in the event loop of the test that needs one."""
+"""Real servers on free ports, in the event loop of the test that needs one: HTTP, silence, and nobody."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,3 +30,22 @@ async def nobody_listening() -> AsyncIterator[str]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+@asynccontextmanager
+async def never_answering() -> AsyncIterator[str]:
+    """Yield the URL of a server that accepts, reads and says nothing; it ends when its clients have given up."""
+    holding: set[asyncio.Task[None]] = set()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            pass
+        writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        holding.add(asyncio.ensure_future(hold(reader, writer)))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        if holding:
+            await asyncio.wait(holding, timeout=5)

@@ -1,6 +1,5 @@
 """The port Metrics over real HTTP: what Prometheus answers, and every way in which it does not."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from shared.adapters.prometheus import Prometheus
 from shared.adapters.system import SystemClock
 from shared.domain.errors import MetricsUnavailable
 from shared.ports.metrics import Metrics, Series
-from shared.testing.http_server import nobody_listening, serving
+from shared.testing.http_server import never_answering, nobody_listening, serving
 
 CLOCK = SystemClock()
 
@@ -110,19 +109,9 @@ async def test_what_is_no_answer_is_an_error_that_says_what_to_do(response: Call
 
 async def test_a_server_that_hangs_is_unavailable_within_the_timeout() -> None:
     """Nobody waits longer than the timeout for a Prometheus that accepts and never answers."""
-    gone = asyncio.Event()
-
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()  # until the client gives up and closes
-        writer.close()
-        gone.set()
-
-    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with Prometheus(f"http://127.0.0.1:{port}", timeout_s=0.2) as prometheus:
-            with pytest.raises(MetricsUnavailable, match=r"within 0\.2 s: check PRIMUM_PROMETHEUS_URL"):
-                await prometheus.query("up")
-        await asyncio.wait_for(gone.wait(), 5)
+    async with never_answering() as url, Prometheus(url, timeout_s=0.2) as prometheus:
+        with pytest.raises(MetricsUnavailable, match=r"within 0\.2 s: check PRIMUM_PROMETHEUS_URL"):
+            await prometheus.query("up")
 
 
 async def test_nobody_listening_is_unavailable() -> None:

@@ -1,6 +1,5 @@
 """The port Notifier over real HTTP: accepted, or to be tried again."""
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +12,7 @@ from shared.adapters.webhook import WebhookNotifier
 from shared.domain.errors import PrimumError, Retry
 from shared.domain.frozen import JsonObject
 from shared.ports.notifier import Notifier
-from shared.testing.http_server import nobody_listening, serving
+from shared.testing.http_server import never_answering, nobody_listening, serving
 
 MESSAGE: JsonObject = {"incident": "inc-1", "state": "escalated", "causes": [{"code": "crash-loop"}], "why": "größer"}
 
@@ -62,16 +61,9 @@ async def test_the_receivers_retry_after_is_honoured_up_to_five_minutes(asked: s
 
 async def test_a_receiver_that_hangs_is_to_be_tried_again_within_the_timeout() -> None:
     """Nobody waits longer than the timeout for a receiver that accepts and never answers."""
-
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(1024):
-            pass  # until the client gives up and closes
-        writer.close()
-
-    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with never_answering() as url:
         with pytest.raises(Retry, match=r"did not answer within 0\.2 s"):
-            await WebhookNotifier(f"http://127.0.0.1:{port}/hook", timeout_s=0.2).notify(MESSAGE)
+            await WebhookNotifier(f"{url}/hook", timeout_s=0.2).notify(MESSAGE)
 
 
 async def test_nobody_listening_is_to_be_tried_again_and_the_urls_secret_is_not_told() -> None:
