@@ -27,7 +27,7 @@ class Ledger(Protocol):
 
         With `locks`, those records are written in the same atomic batch, each on the condition that the workload's
         lock is what `lock()` would say now: to take (`held`) it must be free or held by the same transaction; to
-        release, held by it. `frees_key` also clears `primum.open.<key>`.
+        release, held by it. `frees_key` also clears `primum.open.<key>`; an event that closes the incident always does.
         Raises Conflict if the incident moved on or a lock is somebody else's; IllegalTransition.
         """
 

@@ -1,0 +1,29 @@
+"""The ports under contract: each test runs on NATS and on the fakes in memory."""
+
+import pytest
+from nats.aio.client import Client
+
+from shared.adapters.nats_inbox import NatsInbox
+from shared.adapters.nats_kv import NatsActivities, NatsHeartbeats
+from shared.adapters.nats_ledger import NatsLedger, Writer
+from shared.adapters.system import RandomIdentity, SystemClock
+from shared.testing.ports import Ports, in_memory
+
+
+def _on_nats(connection: Client) -> Ports:
+    clock, identity = SystemClock(), RandomIdentity()
+    return Ports(
+        ledger=lambda owner: NatsLedger(connection, Writer(owner, clock, identity)),
+        inbox=lambda: NatsInbox(connection),
+        heartbeats=lambda: NatsHeartbeats(connection),
+        activities=lambda owner: NatsActivities(connection, owner),
+    )
+
+
+@pytest.fixture(params=["nats", "memory"])
+def ports(request: pytest.FixtureRequest) -> Ports:
+    """All ports of one technology, on one empty store."""
+    if request.param == "memory":
+        return in_memory()
+    connection: Client = request.getfixturevalue("connection")
+    return _on_nats(connection)
