@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nats
 import pytest
@@ -10,6 +11,11 @@ from nats.aio.client import Client
 
 from shared.adapters.nats_server import EmbeddedNats
 from shared.bus.streams import ensure
+from shared.domain.ids import ClusterName
+
+if TYPE_CHECKING:
+    from eval.lab.lab import Lab
+    from shared.adapters.kubernetes_api import KubernetesCluster
 
 # pytest-asyncio 1.5 asks for the current loop before it makes its own; Python 3.11 then makes one that nobody closes.
 asyncio.set_event_loop(None)
@@ -29,3 +35,22 @@ async def connection(nats_server: EmbeddedNats) -> AsyncIterator[Client]:
     await ensure(client.jetstream())
     yield client
     await client.close()
+
+
+@pytest.fixture
+async def lab() -> "AsyncIterator[Lab]":
+    """A lab of the test's own, over HTTP in its event loop, with every Deployment rolled out."""
+    from eval.lab.lab import Lab, LabSettings  # noqa: PLC0415 - a second of imports that unit tests need not pay
+
+    async with Lab(LabSettings(seed=1, pace=60)) as running:
+        await running.until(running.complete, timeout_s=20)
+        yield running
+
+
+@pytest.fixture
+async def cluster(lab: "Lab", tmp_path: Path) -> "AsyncIterator[KubernetesCluster]":
+    """The port Cluster on that lab, through a kubeconfig."""
+    from shared.adapters.kubernetes_api import connect  # noqa: PLC0415 - as above
+
+    async with connect(lab.kubeconfig(tmp_path / "kubeconfig"), None, ClusterName("lab"), timeout_s=5) as connected:
+        yield connected
