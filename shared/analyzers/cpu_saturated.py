@@ -1,0 +1,37 @@
+"""A workload at the end of its CPU limit."""
+
+from collections.abc import Iterator
+from math import ceil
+
+from shared.analyzers.cpu import COMFORTABLE_RATIO, SATURATED_RATIO, CpuUse, cpu_use
+from shared.analyzers.evidence import at, measured
+from shared.domain.cause import CauseCode, Finding
+from shared.domain.objects import Deployment
+from shared.domain.snapshot import Snapshot
+
+
+def cpu_saturated(snapshot: Snapshot) -> Iterator[Finding]:
+    """A Deployment whose ready pods use nearly all the CPU that they may: more of them would share the load."""
+    for deployment in snapshot.deployments:
+        use = cpu_use(deployment, snapshot)
+        if use is not None and use.ratio >= SATURATED_RATIO:
+            yield _finding(deployment, use)
+
+
+def _finding(deployment: Deployment, use: CpuUse) -> Finding:
+    replicas = ceil(deployment.spec.replicas * use.ratio / COMFORTABLE_RATIO)
+    namespace, name = deployment.ref.namespace, deployment.metadata.name
+    return Finding(
+        code=CauseCode.CPU_SATURATED,
+        object=deployment.ref,
+        evidence=(
+            measured(
+                f'rate(container_cpu_usage_seconds_total{{namespace="{namespace}",pod=~"{name}-.*"}})',
+                f"{use.used_cores:.2f} of {use.limit_cores:.2f} cores, over {use.pods} ready pods",
+            ),
+            at(deployment, "/spec/replicas"),
+        ),
+        summary=f"the pods of {deployment.ref} use {use.ratio:.0%} of their CPU limit",
+        confidence=0.6,
+        remedy={"replicas": replicas},
+    )

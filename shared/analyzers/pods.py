@@ -1,0 +1,59 @@
+"""What a pod's statuses say: stuck, crashing, killed, hanging."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from shared.domain.objects import ContainerStatus, Deployment, Pod, Terminated
+from shared.domain.revisions import current_revision
+from shared.domain.snapshot import Snapshot
+
+IMAGE_PULL: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+CRASH_LOOP: Final = "CrashLoopBackOff"
+STUCK: Final = IMAGE_PULL | {
+    CRASH_LOOP,
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+}
+"""Reasons to wait that do not pass by themselves."""
+
+
+class ContainerSeen(NamedTuple):
+    """The status of one container of a pod, and where it stands in the pod's body."""
+
+    pod: Pod
+    status: ContainerStatus
+    path: str
+
+    @property
+    def last_end(self) -> tuple[Terminated, str] | None:
+        """How it ended the last time, and where that stands."""
+        if self.status.state.terminated is not None:
+            return self.status.state.terminated, f"{self.path}/state/terminated"
+        if self.status.last_state.terminated is not None:
+            return self.status.last_state.terminated, f"{self.path}/lastState/terminated"
+        return None
+
+
+def containers(pods: Sequence[Pod]) -> Iterator[ContainerSeen]:
+    """Every container that a status speaks of, also those that run before the others."""
+    for pod in pods:
+        for status in pod.status.init_container_statuses:
+            yield ContainerSeen(pod, status, f"/status/initContainerStatuses/{status.name}")
+        for status in pod.status.container_statuses:
+            yield ContainerSeen(pod, status, f"/status/containerStatuses/{status.name}")
+
+
+def current_pods(deployment: Deployment, snapshot: Snapshot) -> Sequence[Pod]:
+    """The pods of the template that the Deployment has now, without those on their way out."""
+    current = current_revision(deployment, snapshot)
+    return [] if current is None else live(snapshot.pods_of_revision(current))
+
+
+def live(pods: Sequence[Pod]) -> Sequence[Pod]:
+    """Without pods that are being deleted or have finished."""
+    return [
+        pod
+        for pod in pods
+        if pod.metadata.deletion_timestamp is None and pod.status.phase not in {"Succeeded", "Failed"}
+    ]

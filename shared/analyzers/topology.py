@@ -1,0 +1,184 @@
+"""Who depends on whom, read from the cluster itself, and where a failure starts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Self
+
+import networkx as nx
+
+from shared.analyzers.addresses import services_named
+from shared.analyzers.gray import gray_nodes
+from shared.analyzers.unhealthy import Unwell, unwell
+from shared.domain.cluster import Kind, Ref
+from shared.domain.frozen import Frozen
+from shared.domain.objects import Service
+from shared.domain.snapshot import Snapshot
+
+_LABELS: Final[Mapping[str, Kind]] = {
+    "deployment": Kind.DEPLOYMENT,
+    "pod": Kind.POD,
+    "service": Kind.SERVICE,
+    "node": Kind.NODE,
+}
+"""An alert's labels that name an object, the most telling first: `service` is often the exporter's own."""
+
+
+class Root(Frozen):
+    """Where a failure starts, and why that is thought."""
+
+    ref: Ref
+    because: str
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A graph of Deployments and Services, each with an edge to what it needs, and to a failing node under it."""
+
+    snapshot: Snapshot
+    graph: "nx.DiGraph[Ref]"
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Self:
+        graph: nx.DiGraph[Ref] = nx.DiGraph()
+        graph.add_nodes_from(view.ref for view in (*snapshot.deployments, *snapshot.services))
+        graph.add_edges_from(_calls(snapshot))
+        graph.add_edges_from(
+            (service.ref, behind) for service in snapshot.services for behind in _behind(service, snapshot)
+        )
+        graph.add_edges_from((workload, gray.node.ref) for gray in gray_nodes(snapshot) for workload in gray.workloads)
+        return cls(snapshot, graph)
+
+    @cached_property
+    def unwell(self) -> Mapping[Ref, Unwell]:
+        """Why each Deployment, Service and Node that is visibly unwell is."""
+        return unwell(self.snapshot)
+
+    def root_of(self, ref: Ref) -> Root:
+        """Name the deepest unhealthy thing at or downstream of `ref`.
+
+        It follows unhealthy ones first; where they do not begin at `ref`, errors may still have come through what
+        looks well, so then the nearest unhealthy one downstream begins. A Service whose fault is its workload's
+        stands for that workload.
+        """
+        if ref not in self.graph:
+            return Root(ref=ref, because=f"{ref} is not in the topology")
+        for start in (ref, *self._fronts_of(ref)):
+            way = self._deepest_unwell_way(start)
+            if way[-1] in self.unwell:
+                return self._root(ref, way)
+        if (nearest := self._nearest_unwell(ref)) is not None:
+            return self._root(ref, (*self.way(ref, nearest)[:-1], *self._deepest_unwell_way(nearest)))
+        root = self._workload_under(ref)
+        return Root(ref=root, because=f"nothing at or downstream of {ref} is visibly unhealthy")
+
+    def needs(self, ref: Ref) -> frozenset[Ref]:
+        """Everything that `ref` depends on, near or far."""
+        return frozenset(nx.descendants(self.graph, ref)) if ref in self.graph else frozenset()
+
+    def dependents(self, ref: Ref) -> frozenset[Ref]:
+        """Everything that depends on `ref`, near or far: its Services, their callers, and so on."""
+        return frozenset(nx.ancestors(self.graph, ref)) if ref in self.graph else frozenset()
+
+    def callers(self, service: Ref) -> tuple[Ref, ...]:
+        """The Deployments whose environment names a Service."""
+        return tuple(sorted(self.graph.predecessors(service))) if service in self.graph else ()
+
+    def way(self, start: Ref, end: Ref) -> tuple[Ref, ...]:
+        """The shortest way downstream from one to the other, both included; empty if there is none."""
+        if start not in self.graph or end not in self.graph or not nx.has_path(self.graph, start, end):
+            return ()
+        return tuple(nx.shortest_path(self.graph, start, end))
+
+    def workload_of(self, labels: Mapping[str, str]) -> Ref | None:
+        """The object that an alert's labels are about, if the cluster has it."""
+        namespace = labels.get("namespace", "")
+        for label, kind in _LABELS.items():
+            if (name := labels.get(label)) and (found := self._find(kind, namespace, name)) is not None:
+                return found
+        return None
+
+    def _find(self, kind: Kind, namespace: str, name: str) -> Ref | None:
+        """Find one by name; without a namespace only if no other has that name."""
+        match kind:
+            case Kind.POD:
+                pods = [pod for pod in self.snapshot.pods if _is(pod.ref, namespace, name)]
+                owner = self.snapshot.owner_of(pods[0]) if len(pods) == 1 else None
+                return None if owner is None else owner.ref
+            case Kind.NODE:
+                return next((node.ref for node in self.snapshot.nodes if node.metadata.name == name), None)
+            case _:
+                found = [ref for ref in self._by_name.get(name, ()) if ref.kind is kind and _is(ref, namespace, name)]
+                return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[Ref]]:
+        named: dict[str, list[Ref]] = {}
+        for ref in self.graph:
+            named.setdefault(ref.name, []).append(ref)
+        return named
+
+    def _fronts_of(self, ref: Ref) -> Iterable[Ref]:
+        """The Services in front of a workload, which may be what fails although the workload is well."""
+        return sorted(front for front in self.graph.predecessors(ref) if front.kind is Kind.SERVICE)
+
+    def _workload_under(self, ref: Ref) -> Ref:
+        """A Service that is well stands for the one workload behind it."""
+        behind = list(self.graph.successors(ref)) if ref.kind is Kind.SERVICE else []
+        return behind[0] if len(behind) == 1 else ref
+
+    def _deepest_unwell_way(self, start: Ref) -> tuple[Ref, ...]:
+        """The longest of the shortest ways from `start` over unhealthy nodes; equals by name."""
+        ways: dict[Ref, tuple[Ref, ...]] = {start: (start,)}
+        front = [start]
+        while front:
+            reached: list[Ref] = []
+            for here in front:
+                for below in sorted(self.graph.successors(here)):
+                    if below in self.unwell and below not in ways:
+                        ways[below] = (*ways[here], below)
+                        reached.append(below)
+            front = reached
+        return min(ways.values(), key=lambda way: (-len(way), way[-1]))
+
+    def _nearest_unwell(self, ref: Ref) -> Ref | None:
+        distances: Mapping[Ref, int] = nx.single_source_shortest_path_length(self.graph, ref)
+        reached = [(distance, below) for below, distance in distances.items() if below in self.unwell]
+        return min(reached)[1] if reached else None
+
+    def _root(self, ref: Ref, way: tuple[Ref, ...]) -> Root:
+        deepest = way[-1]
+        why, own = self.unwell[deepest]
+        root = deepest if own else self._workload_under(deepest)
+        if deepest == ref:
+            return Root(ref=root, because=f"{deepest} is unhealthy itself, and nothing downstream of it is: {why}")
+        if way[0] != ref:
+            return Root(ref=root, because=f"{ref} is well, but {deepest} in front of it is not: {why}")
+        through = " -> ".join(str(step) for step in way)
+        return Root(ref=root, because=f"{deepest} is the deepest unhealthy thing downstream ({through}): {why}")
+
+
+def _is(ref: Ref, namespace: str, name: str) -> bool:
+    return ref.name == name and namespace in {"", ref.namespace}
+
+
+def _calls(snapshot: Snapshot) -> Iterator[tuple[Ref, Ref]]:
+    services = {(service.ref.namespace, service.metadata.name): service.ref for service in snapshot.services}
+    for deployment in snapshot.deployments:
+        for named in services_named(deployment):
+            if (service := services.get(named)) is not None and service not in _own_services(deployment.ref, snapshot):
+                yield deployment.ref, service
+
+
+def _own_services(ref: Ref, snapshot: Snapshot) -> set[Ref]:
+    deployment = snapshot.deployment(ref)
+    return set() if deployment is None else {service.ref for service in snapshot.services_of(deployment)}
+
+
+def _behind(service: Service, snapshot: Snapshot) -> Iterator[Ref]:
+    behind = snapshot.workloads_behind(service)
+    for deployment in behind:
+        yield deployment.ref
+    pods = snapshot.pods_matching(service.ref.namespace, service.spec.selector) if service.spec.selector else ()
+    if service.spec.selector and not behind and not pods and (near := snapshot.nearest_workload(service)) is not None:
+        yield near.ref

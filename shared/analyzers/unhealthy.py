@@ -1,0 +1,65 @@
+"""What is visibly unwell, in a sentence; topology follows it downstream to the root."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from shared.analyzers.cpu import SATURATED_RATIO, cpu_use
+from shared.analyzers.gray import gray_nodes
+from shared.analyzers.pods import STUCK, live
+from shared.analyzers.ports import unserved_ports
+from shared.domain.cluster import Ref
+from shared.domain.objects import Deployment, Service
+from shared.domain.snapshot import Snapshot
+
+ERRING_RATIO: Final = 0.05
+ERRING_REQUESTS: Final = 20
+"""Fewer requests within the metrics window say nothing of a ratio."""
+
+
+class Unwell(NamedTuple):
+    """Why something is unwell, and whether the fault can be its own: a Service that errs only shows its workload's."""
+
+    why: str
+    own: bool = True
+
+
+def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
+    """Say of every Deployment, Service and Node that is unwell why."""
+    said = {view.ref: Unwell(why) for view in snapshot.deployments if (why := _deployment(view, snapshot))}
+    said |= {view.ref: found for view in snapshot.services if (found := _service(view, snapshot))}
+    return said | {
+        gray.node.ref: Unwell(
+            f"{len(gray.failing)} of its {gray.pods} pods fail while others of theirs elsewhere are well"
+        )
+        for gray in gray_nodes(snapshot)
+    }
+
+
+def _deployment(deployment: Deployment, snapshot: Snapshot) -> str | None:
+    wanted, available = deployment.spec.replicas, deployment.status.available_replicas
+    stuck = sorted({reason for pod in live(snapshot.pods_of(deployment)) for reason in pod.waiting_reasons & STUCK})
+    if stuck:
+        return f"it has pods in {', '.join(stuck)}"
+    if available < wanted:
+        return f"{available} of {wanted} replicas are available"
+    use = cpu_use(deployment, snapshot)
+    if use is not None and use.ratio >= SATURATED_RATIO:
+        return f"its pods use {use.ratio:.0%} of their CPU limit"
+    return None
+
+
+def _service(service: Service, snapshot: Snapshot) -> Unwell | None:
+    if not service.spec.selector:
+        return None
+    if unserved := unserved_ports(service, snapshot):
+        return Unwell(f"its target port {unserved[0].target} is served by no container")
+    if snapshot.ready_endpoints(service) == 0:
+        if snapshot.workloads_behind(service):
+            return Unwell("it has no ready endpoint", own=False)
+        pods = snapshot.pods_matching(service.ref.namespace, service.spec.selector)
+        if not pods and (near := snapshot.nearest_workload(service)) is not None:
+            return Unwell(f"its selector matches no pod, while {near.ref} is near")
+    recent = snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")
+    if recent is not None and recent.requests >= ERRING_REQUESTS and recent.error_ratio >= ERRING_RATIO:
+        return Unwell(f"{recent.error_ratio:.0%} of its recent requests failed", own=False)
+    return None

@@ -1,0 +1,41 @@
+"""CEL conditions: compiled once, and never an error: what cannot be evaluated does not hold, with the reason."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+import cel
+
+from shared.domain.frozen import Frozen, Json
+
+_BOUND_INSIDE: Final = re.compile(r"\.(?:all|exists|exists_one|existsOne|filter|map)\(\s*(\w+)\s*,")
+"""Names that a macro binds; the library reports them among an expression's variables."""
+
+
+class Held(Frozen):
+    """Whether a condition holds; `reason` says why not."""
+
+    holds: bool
+    reason: str = ""
+
+
+@lru_cache(maxsize=512)
+def _compiled(expression: str) -> "cel.Program":
+    return cel.compile(expression)
+
+
+def variables(expression: str) -> frozenset[str]:
+    """The names that an expression reads. Raises ValueError with the place of the error if it is no CEL."""
+    return frozenset(_compiled(expression).variables()) - frozenset(_BOUND_INSIDE.findall(expression))
+
+
+def check(expression: str, bindings: Mapping[str, Json]) -> Held:
+    """Evaluate a condition over what the names are bound to."""
+    try:
+        value = _compiled(expression).execute(dict(bindings))
+    except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as failed:
+        return Held(holds=False, reason=f"{expression}: {type(failed).__name__}: {failed}")
+    if value is True:
+        return Held(holds=True)
+    return Held(holds=False, reason=f"{expression} is {'false' if value is False else f'no condition but {value!r}'}")
