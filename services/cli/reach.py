@@ -1,0 +1,72 @@
+"""Talking to the gateway: every way in which it can fail becomes one sentence."""
+
+import getpass
+from http import HTTPStatus
+
+import httpx
+
+from services.cli import runtime
+from shared.adapters.loopback import is_loopback
+from shared.domain.errors import PrimumError
+from shared.domain.frozen import JsonObject
+
+_TIMEOUT_S = 10.0
+
+
+class Gateway:
+    """One gateway, asked over HTTP. Every call raises PrimumError."""
+
+    def __init__(self, at: runtime.GatewayAt) -> None:
+        self._at = at
+
+    @classmethod
+    def find(cls) -> "Gateway":
+        return cls(runtime.gateway())
+
+    def get(self, path: str, **query: str) -> JsonObject:
+        return self._ask("GET", path, None, query)
+
+    def post(self, path: str, body: JsonObject) -> JsonObject:
+        return self._ask("POST", path, body, {})
+
+    def _ask(self, method: str, path: str, body: JsonObject | None, query: dict[str, str]) -> JsonObject:
+        headers = {"Authorization": f"Bearer {self._at.token}"} if self._at.token else {}
+        try:
+            with httpx.Client(timeout=_TIMEOUT_S, trust_env=not is_loopback(self._at.url)) as http:
+                response = http.request(method, self._at.url + path, json=body, params=query, headers=headers)
+        except httpx.TimeoutException as error:
+            raise PrimumError(
+                f"the gateway at {self._at.url} did not answer within {_TIMEOUT_S:g} s", advice="look at its log"
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise runtime.not_found(self._at.url) from error
+        return self._understood(response)
+
+    def _understood(self, response: httpx.Response) -> JsonObject:
+        try:
+            said = response.json()
+        except ValueError as error:
+            raise self._stranger(response) from error
+        if not isinstance(said, dict) or (not response.is_success and "error" not in said):
+            raise self._stranger(response)
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            raise PrimumError(str(said["error"]), advice="set PRIMUM_TOKEN to the gateway's token")
+        if not response.is_success:
+            raise PrimumError(str(said["error"]), advice=str(said.get("advice", "")))
+        return said
+
+    def _stranger(self, response: httpx.Response) -> PrimumError:
+        return PrimumError(
+            f"what answers at {self._at.url} is no gateway of Primum ({response.status_code})",
+            advice="correct PRIMUM_GATEWAY_URL",
+        )
+
+
+def me(by: str) -> str:
+    """Who orders: the one that was named, else this user."""
+    if by:
+        return by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # no such user in a container, and no USER in its environment
+        raise PrimumError("who are you?", advice="name yourself with --by") from error

@@ -1,0 +1,277 @@
+"""`primum up` in one object: an embedded NATS unless there is one, the five services, and a new start for what dies."""
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import IO, Final, Self
+
+import httpx
+import structlog
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from structlog.typing import FilteringBoundLogger
+
+from services.cli import leftovers, runtime
+from services.cli.child import Child, Program
+from shared.adapters.nats_server import EmbeddedNats, NatsDidNotStart
+from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
+
+SERVICES: Final = ("gateway", "detector", "diagnoser", "mitigator", "undo")
+_LOOK_EVERY_S: Final = 0.05
+_NATS_LOOK_EVERY_S: Final = 0.2
+_NATS_LONGEST_WAIT_S: Final = 10.0
+
+
+class SupervisorSettings(BaseSettings):
+    """What `primum up` can be told, from PRIMUM_… in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="PRIMUM_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(default_factory=runtime.data_dir)
+    nats_url: str = ""
+    """Empty: one is started, its data in `data_dir`."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8321, ge=0, le=65535)
+    """The gateway's; 0 takes a free one."""
+    token: SecretStr = SecretStr("")
+    """Empty: one is made and kept in `data_dir`."""
+    ready_within_s: float = Field(default=60, gt=0)
+    stop_within_s: float = Field(default=15, gt=0)
+
+
+class Supervisor:
+    """Five services and their bus, as processes. `start` returns once all are ready; `stop` once all are gone.
+
+    `env` adds to the environment of single services, `everywhere` to that of all; `disabled` services are not
+    started, `modules` replaces what is run for one. An async context manager, too.
+    """
+
+    def __init__(  # noqa: PLR0913 - what may be replaced from outside
+        self,
+        settings: SupervisorSettings,
+        *,
+        env: Mapping[str, Mapping[str, str]] | None = None,
+        everywhere: Mapping[str, str] | None = None,
+        disabled: Collection[str] = (),
+        modules: Mapping[str, str] | None = None,
+        log: FilteringBoundLogger | None = None,
+    ) -> None:
+        self._settings, self._clock = settings, SystemClock()
+        self._data = settings.data_dir.expanduser().absolute()
+        self._env, self._everywhere = env or {}, everywhere or {}
+        self._disabled, self._modules = disabled, modules or {}
+        self._log: FilteringBoundLogger = log or structlog.get_logger()
+        self._lock: IO[str] | None = None
+        self._nats: EmbeddedNats | None = None
+        self._ports: dict[str, int] = {}
+        self._children: dict[str, Child] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.token, self.nats_url = "", ""
+
+    @property
+    def runtime_dir(self) -> Path:
+        return self._data / "runtime"
+
+    @property
+    def log_dir(self) -> Path:
+        return self._data / "logs"
+
+    @property
+    def gateway_url(self) -> str:
+        return self.url_of("gateway")
+
+    @property
+    def children(self) -> Mapping[str, Child]:
+        """The services that are run, by name."""
+        return self._children
+
+    @property
+    def nats_pid(self) -> int | None:
+        """The embedded NATS, if there is one and it runs."""
+        return self._nats.pid if self._nats and not self._nats.exited else None
+
+    def url_of(self, service: str) -> str:
+        """Where a service answers; from this machine if it listens on every address."""
+        host = self._host(service)
+        near = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
+        return f"http://{f'[{near}]' if ':' in near else near}:{self._ports[service]}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything and wait until all of it is ready. Raises PrimumError, and then nothing runs."""
+        self._lock = _claim(self._data)
+        try:
+            for name in await leftovers.end(self.runtime_dir, self._data, self._clock):
+                self._log.warning("ended what an earlier Primum left running", process=name)
+            self.token = self._settings.token.get_secret_value() or runtime.token_in(self._data)
+            self._choose_ports()
+            await self._start_nats()
+            self._start_services()
+            await self._until_ready()
+        except BaseException:
+            await self.stop()
+            raise
+        runtime.write(self.runtime_dir, "gateway", runtime.GatewayAt(url=self.gateway_url, token=self.token))
+
+    async def stop(self) -> None:
+        """Stop the services, then NATS, each within its time."""
+        for name in ("gateway", "nats"):
+            (self.runtime_dir / f"{name}.json").unlink(missing_ok=True)
+        await asyncio.gather(*(child.stop(self._settings.stop_within_s) for child in self._children.values()))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        if self._nats is not None:
+            await self._nats.stop(self._settings.stop_within_s)
+        if self._lock is not None:
+            (self.runtime_dir / "processes.json").unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    # --- the ways in
+
+    def _host(self, service: str) -> str:
+        return self._settings.host if service == "gateway" else "127.0.0.1"
+
+    def _choose_ports(self) -> None:
+        """Free ones, but the gateway's is the one that Alertmanager was told."""
+        self._ports = {name: _free_port("127.0.0.1", 0) for name in SERVICES}
+        self._ports["gateway"] = _free_port(self._settings.host, self._settings.port)
+
+    # --- the bus
+
+    async def _start_nats(self) -> None:
+        self.nats_url = self._settings.nats_url
+        if not self.nats_url:
+            self._nats = EmbeddedNats(self._data / "nats")
+            await self._nats.start()
+            self.nats_url = self._nats.url
+            self._tasks.append(asyncio.create_task(self._keep_nats(self._nats)))
+        self._remember()
+        runtime.write(self.runtime_dir, "nats", runtime.NatsAt(url=self.nats_url))
+
+    async def _keep_nats(self, nats: EmbeddedNats) -> None:
+        """Start it again, on the same port and data, when it dies."""
+        wait_s = _NATS_LOOK_EVERY_S
+        while True:
+            await self._clock.sleep(wait_s)
+            if not nats.exited:
+                wait_s = _NATS_LOOK_EVERY_S
+                continue
+            self._log.warning("the embedded NATS died and is started again")
+            try:
+                await nats.stop()
+                await nats.start()
+                self._remember()
+            except NatsDidNotStart as error:
+                wait_s = min(2 * wait_s, _NATS_LONGEST_WAIT_S)
+                self._log.error("the embedded NATS does not start", error=str(error), again_in_s=wait_s)
+
+    # --- the services
+
+    def _start_services(self) -> None:
+        for name in SERVICES:
+            if name not in self._disabled:
+                program = Program(name, self._modules.get(name, f"services.{name}"), self._environment(name))
+                child = Child(program, log_dir=self.log_dir, clock=self._clock, log=self._log, on_start=self._remember)
+                self._children[name] = child
+                self._tasks.append(asyncio.create_task(child.run()))
+
+    def _environment(self, name: str) -> Mapping[str, str]:
+        return {
+            "PRIMUM_NATS_URL": self.nats_url,
+            "PRIMUM_HOST": self._host(name),
+            "PRIMUM_PORT": str(self._ports[name]),
+            "PRIMUM_TOKEN": self.token if name == "gateway" else "",
+            runtime.DATA: str(self._data),
+            runtime.RUNTIME: str(self.runtime_dir),
+            **self._everywhere,
+            **self._env.get(name, {}),
+        }
+
+    def _remember(self) -> None:
+        pids = {name: child.pid for name, child in self._children.items()} | {"nats": self.nats_pid}
+        leftovers.remember(self.runtime_dir, {name: pid for name, pid in pids.items() if pid is not None})
+
+    async def _until_ready(self) -> None:
+        waiting = set(self._children)
+        deadline_s = self._clock.monotonic_s() + self._settings.ready_within_s
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+            while waiting:
+                for name in sorted(waiting):
+                    self._check_refusal(self._children[name])
+                    if await _is_ready(http, f"{self.url_of(name)}/ready"):
+                        waiting.discard(name)
+                if waiting and self._clock.monotonic_s() > deadline_s:
+                    raise self._not_ready(sorted(waiting))
+                await self._clock.sleep(_LOOK_EVERY_S)
+
+    def _check_refusal(self, child: Child) -> None:
+        if child.refused:
+            raise PrimumError(f"{child.name} refuses to start: {child.last_words}")
+
+    def _not_ready(self, waiting: list[str]) -> PrimumError:
+        first = self._children[waiting[0]]
+        within = f"within {self._settings.ready_within_s:g} s"
+        return PrimumError(
+            f"{', '.join(waiting)} not ready {within} ({first.name}: {first.last_words})",
+            advice=f"read the logs in {self.log_dir}",
+        )
+
+
+async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).is_success
+    except httpx.HTTPError:  # it does not listen yet
+        return False
+
+
+def _free_port(host: str, port: int) -> int:
+    """Return the port, or a free one for 0. Raises PrimumError if somebody listens there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PrimumError(
+                f"the gateway cannot listen on {host}:{port} ({error.strerror})",
+                advice="choose another with --port or PRIMUM_PORT",
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _claim(data: Path) -> IO[str]:
+    """Lock the data folder: two supervisors would fight over it. Raises PrimumError."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (data / "primum.lock").open("a+")
+    except OSError as error:
+        raise PrimumError(
+            f"the data folder {data} cannot be written ({error.strerror})", advice="choose another with --data"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        by = lock.read().strip()
+        lock.close()
+        raise PrimumError(
+            f"Primum runs already in {data}{f' (process {by})' if by else ''}",
+            advice="use that one, stop it first, or choose another folder with --data",
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

@@ -1,0 +1,103 @@
+"""`up`: the supervisor with a person before it, or an init system."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from pydantic import ValidationError
+from structlog.typing import FilteringBoundLogger
+
+from services.cli.supervisor import Supervisor, SupervisorSettings
+from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
+from shared.domain.policy import Mode
+
+
+class Options(NamedTuple):
+    """What was said on the command line; it goes over the environment."""
+
+    data: Path | None
+    nats_url: str | None
+    host: str | None
+    port: int | None
+    mode: str | None
+    kubeconfig: Path | None
+    context: str | None
+
+
+def up(options: Options) -> int:
+    """Run until Ctrl-C or SIGTERM; return the exit status. Raises PrimumError."""
+    supervisor = Supervisor(_settings(options), everywhere=_everywhere(options), log=_log())
+    return asyncio.run(_until_told(supervisor))
+
+
+async def _until_told(supervisor: Supervisor) -> int:
+    told, loop, clock = asyncio.Event(), asyncio.get_running_loop(), SystemClock()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    began_s = clock.monotonic_s()
+    starting = asyncio.create_task(supervisor.start())
+    stopping = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            _say_where(supervisor, clock.monotonic_s() - began_s)
+            await stopping
+    finally:
+        stopping.cancel()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        print("stopping", file=sys.stderr, flush=True)
+        await supervisor.stop()
+    return 0
+
+
+def _say_where(supervisor: Supervisor, took_s: float) -> None:
+    data = supervisor.runtime_dir.parent
+    print(f"Primum is ready after {took_s:.1f} s; Ctrl-C stops it")
+    print(f"  alerts   {supervisor.gateway_url}/webhooks/alertmanager")
+    print(f"  token    {data / 'token' if not os.environ.get('PRIMUM_TOKEN') else 'PRIMUM_TOKEN'}")
+    print(f"  bus      {supervisor.nats_url}")
+    print(f"  logs     {supervisor.log_dir}")
+    print(f"  look     primum --data {data} status", flush=True)
+
+
+def _settings(options: Options) -> SupervisorSettings:
+    said = {"data_dir": options.data, "nats_url": options.nats_url, "host": options.host, "port": options.port}
+    try:
+        return SupervisorSettings.model_validate({name: value for name, value in said.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PrimumError(
+            f"{where} cannot be {first['input']!r}", advice=f"correct it, or PRIMUM_{where.upper()}"
+        ) from error
+
+
+def _everywhere(options: Options) -> dict[str, str]:
+    """What the services read themselves."""
+    if options.mode is not None and options.mode not in list(Mode):
+        raise PrimumError(f"there is no mode {options.mode}", advice=f"use one of {', '.join(Mode)}")
+    said = {
+        "PRIMUM_MODE": options.mode,
+        "PRIMUM_KUBECONFIG": options.kubeconfig,
+        "PRIMUM_KUBE_CONTEXT": options.context,
+    }
+    return {name: str(value) for name, value in said.items() if value is not None}
+
+
+def _log() -> FilteringBoundLogger:
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+    )
+    return logger
