@@ -129,6 +129,10 @@ class Alertmanager:
         """Hear of alerts with these labels only `seconds` of model time later, firing and resolved alike."""
         self._holds.append(Hold(dict(matcher), seconds))
 
+    def release(self) -> None:
+        """Be prompt again; what is held back already still comes late."""
+        self._holds.clear()
+
     @property
     def idle(self) -> bool:
         """Nothing is firing here, held back or on its way, and every resolved notice that is owed has left."""

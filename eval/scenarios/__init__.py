@@ -1,0 +1,1 @@
+"""Faults with their truth, one a file."""
