@@ -182,7 +182,7 @@ def resume(*, by: By = "", as_json: Json = False) -> None:
 
 
 @app.command(epilog="Example: primum diagnose -n shop; exit status 0: healthy, 1: findings, 2: could not look")
-def diagnose(
+def diagnose(  # noqa: PLR0913 - one parameter an option
     *,
     namespace: Annotated[
         list[str] | None, typer.Option("--namespace", "-n", help="Only here; may be repeated.")
@@ -193,12 +193,20 @@ def diagnose(
         str,
         typer.Option(envvar="PRIMUM_PROMETHEUS_URL", help="For what only metrics show; without it, structure alone."),
     ] = "",
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", envvar="PRIMUM_KUBE_TIMEOUT_S", min=0.1, help="Of each request, in seconds.")
+    ] = 10.0,
+    window_s: Annotated[
+        float,
+        typer.Option("--window", envvar="PRIMUM_METRICS_WINDOW_S", min=1, help="Of the metrics' rates, in seconds."),
+    ] = 60.0,
     as_json: Json = False,
 ) -> None:
     """Look at a cluster and say what is wrong with it. Reads only; needs no NATS, no key, no Primum running."""
     from services.cli import diagnose as it
 
-    raise typer.Exit(it.diagnose(it.Where(tuple(namespace or ()), kubeconfig, context, prometheus), as_json=as_json))
+    where = it.Where(tuple(namespace or ()), kubeconfig, context, prometheus, timeout_s, window_s)
+    raise typer.Exit(it.diagnose(where, as_json=as_json))
 
 
 @app.command(epilog="Example: primum version")

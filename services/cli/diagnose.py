@@ -17,12 +17,10 @@ from shared.adapters.kubernetes_api import connect
 from shared.adapters.prometheus import Prometheus
 from shared.analyzers.registry import findings
 from shared.domain.cause import Finding
+from shared.domain.errors import PrimumError
 from shared.domain.ids import ClusterName
 from shared.domain.snapshot import Snapshot
 from shared.measure.enrich import with_metrics
-
-_TIMEOUT_S = 10.0
-_WINDOW_S = 60.0
 
 
 class Status(IntEnum):
@@ -39,12 +37,22 @@ class Where(NamedTuple):
     kubeconfig: Path | None
     context: str | None
     prometheus_url: str
+    timeout_s: float
+    window_s: float
+    """Over how long the metrics' rates are taken."""
 
 
 def diagnose(where: Where, *, as_json: bool) -> Status:
-    """Print the findings. Raises ClusterUnavailable, ClusterForbidden, MetricsUnavailable."""
+    """Print the findings.
+
+    Raises ClusterUnavailable, ClusterForbidden; PrimumError if nothing is wrong in what could be read,
+    and not all could.
+    """
     snapshot = asyncio.run(_look(where))
     found = findings(snapshot)
+    unread = [said for said in snapshot.looked_at if said.startswith("not read")]
+    if unread and not found:
+        raise PrimumError(f"nothing is wrong in what could be read, but {'; '.join(unread)}")
     if as_json:
         said = [{**one.model_dump(mode="json"), "object": str(one.object)} for one in found]
         print(document({"healthy": not found, "findings": said, "looked_at": list(snapshot.looked_at)}))
@@ -58,13 +66,13 @@ def diagnose(where: Where, *, as_json: bool) -> Status:
 async def _look(where: Where) -> Snapshot:
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
-            connect(where.kubeconfig, where.context, ClusterName("default"), _TIMEOUT_S)
+            connect(where.kubeconfig, where.context, ClusterName("default"), where.timeout_s)
         )
         snapshot = await cluster.snapshot(where.namespaces or None)
         if not where.prometheus_url:
             return snapshot
-        metrics = await stack.enter_async_context(Prometheus(where.prometheus_url, _TIMEOUT_S))
-        return await with_metrics(snapshot, metrics, _WINDOW_S)
+        metrics = await stack.enter_async_context(Prometheus(where.prometheus_url, where.timeout_s))
+        return await with_metrics(snapshot, metrics, where.window_s)
 
 
 def _shown(found: tuple[Finding, ...], snapshot: Snapshot) -> list[RenderableType]:

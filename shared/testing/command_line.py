@@ -1,0 +1,79 @@
+"""The command line as a user has it: a process of its own, with nothing of the test's environment."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from shared.domain.frozen import JsonObject
+
+
+class Ran(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> JsonObject:
+        said: JsonObject = json.loads(self.out)
+        return said
+
+    @property
+    def error(self) -> str:
+        """The one line that every error is: with status 2, on stderr, and nothing on stdout."""
+        if (self.status, self.out, len(self.err.splitlines()), self.err[:7]) != (2, "", 1, "error: "):
+            raise AssertionError(f"this is no error of the command line: {self}")
+        return self.err.removeprefix("error: ").strip()
+
+
+class CommandLine:
+    """`primum` with arguments, for a user whose home is a folder of the test's own."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    async def __call__(self, *arguments: str | Path, timeout_s: float = 20, **environment: str) -> Ran:
+        """Run a command to its end."""
+        process = await self._start(arguments, environment)
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), timeout_s)
+        finally:
+            await _end(process, signal.SIGKILL, within_s=5)
+        return Ran(process.returncode or 0, out.decode(), err.decode())
+
+    @asynccontextmanager
+    async def running(self, *arguments: str | Path, **environment: str) -> AsyncIterator[Process]:
+        """Start a command that runs until it is told to stop; it is stopped when this is left."""
+        process = await self._start(arguments, environment)
+        try:
+            yield process
+        finally:
+            await _end(process, signal.SIGTERM, within_s=30)
+
+    async def _start(self, arguments: tuple[str | Path, ...], environment: dict[str, str]) -> Process:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.cli", *map(str, arguments)),
+            env={**kept, "HOME": str(self._home), "USER": "ada", **environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+
+async def _end(process: Process, how: signal.Signals, within_s: float) -> None:
+    if process.returncode is None:
+        process.send_signal(how)
+        try:
+            await asyncio.wait_for(process.communicate(), within_s)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
