@@ -1,6 +1,6 @@
 """Who depends on whom, read from the cluster itself, and where a failure starts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
@@ -84,6 +84,16 @@ class Topology:
         """The Deployments whose environment names a Service."""
         return tuple(sorted(self.graph.predecessors(service))) if service in self.graph else ()
 
+    def kin(self, ref: Ref) -> tuple[Ref, ...]:
+        """What is one with `ref` in a person's eyes: a workload's Services, a Service's workloads."""
+        match ref.kind:
+            case Kind.SERVICE if ref in self.graph:
+                return tuple(sorted(self.graph.successors(ref)))
+            case Kind.DEPLOYMENT if ref in self.graph:
+                return tuple(self._fronts_of(ref))
+            case _:
+                return ()
+
     def way(self, start: Ref, end: Ref) -> tuple[Ref, ...]:
         """The shortest way downstream from one to the other, both included; empty if there is none."""
         if start not in self.graph or end not in self.graph or not nx.has_path(self.graph, start, end):
@@ -118,7 +128,7 @@ class Topology:
             named.setdefault(ref.name, []).append(ref)
         return named
 
-    def _fronts_of(self, ref: Ref) -> Iterable[Ref]:
+    def _fronts_of(self, ref: Ref) -> list[Ref]:
         """The Services in front of a workload, which may be what fails although the workload is well."""
         return sorted(front for front in self.graph.predecessors(ref) if front.kind is Kind.SERVICE)
 

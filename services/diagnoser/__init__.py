@@ -1,0 +1,1 @@
+"""The diagnoser: which causes an incident has, on what evidence, in which order."""

@@ -1,0 +1,184 @@
+"""The diagnoser's decisions, pure: which findings are causes of this incident, and which of them comes first."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from shared.analyzers.topology import Topology
+from shared.domain.alert import Alert
+from shared.domain.cause import CIRCUMSTANTIAL, Cause, CauseCode, Finding
+from shared.domain.cluster import Kind, Ref
+from shared.domain.incident import Incident
+from shared.domain.transaction import Outcome
+
+INTRINSIC: Final = frozenset(
+    {
+        CauseCode.IMAGE_PULL_FAILED,
+        CauseCode.MEMORY_LIMIT_TOO_LOW,
+        CauseCode.SERVICE_SELECTOR_MISMATCH,
+        CauseCode.SERVICE_TARGET_PORT_MISMATCH,
+        CauseCode.SCALED_TOO_LOW,
+        CauseCode.NODE_GRAY_FAILURE,
+    }
+)
+"""Faults that stand on their own evidence: nothing that happens elsewhere makes them."""
+_UNLOCATED_FACTOR: Final = 0.5
+"""Where no alert names an object, a finding of its namespace may be the cause: a person is asked."""
+_HEARSAY_CONFIDENCE: Final = 0.45
+"""A rollout further downstream, of something that nobody measured: below what is acted upon unasked."""
+
+
+class Place(IntEnum):
+    """Where a finding lies, seen from the incident; the nearer to the root the smaller."""
+
+    ROOT = 0
+    ON_THE_WAY = 1
+    DOWNSTREAM = 2
+    NAMESPACE = 3
+
+
+class _Ranked(NamedTuple):
+    finding: Finding
+    place: Place
+    tried: bool
+    explained_by: Finding | None
+    reasons: tuple[str, ...]
+
+    @property
+    def order(self) -> tuple[bool, bool, bool, float, int, str, Ref]:
+        far = self.place >= Place.DOWNSTREAM
+        explained = self.explained_by is not None
+        finding = self.finding
+        return self.tried, explained, far, -finding.confidence, self.place, finding.code, finding.object
+
+
+def rank(
+    findings: Sequence[Finding], incident: Incident, topology: Topology, alerts: Sequence[Alert] = ()
+) -> tuple[Cause, ...]:
+    """Name the causes of an incident, best first.
+
+    Only what lies at the root, between the alerted objects and the root, or downstream of them is a cause; the rest
+    of the cluster's trouble is somebody else's incident. What another finding explains steps back, and what was
+    tried and taken back comes last.
+    """
+    placed = _placed(findings, incident, topology, alerts)
+    ranked = (
+        _Ranked(finding, place, _was_tried(finding, incident), _explanation(finding, place, placed), (why,))
+        for finding, place, why in placed
+    )
+    return tuple(_cause(each) for each in sorted(ranked, key=lambda each: each.order))
+
+
+def _placed(
+    findings: Sequence[Finding], incident: Incident, topology: Topology, alerts: Sequence[Alert]
+) -> list[tuple[Finding, Place, str]]:
+    starts = _starts(incident, topology, alerts)
+    if not starts:
+        namespaces = {alert.namespace for alert in alerts if alert.namespace}
+        return [
+            (_weaker(finding), Place.NAMESPACE, "no alert names an object; this one is of the alert's namespace")
+            for finding in findings
+            if finding.object.namespace in namespaces and finding.code not in CIRCUMSTANTIAL
+        ]
+    places: dict[Ref, tuple[Place, str]] = {}
+    for start in starts:
+        for ref, place, why in _around(start, topology):
+            if ref not in places or place < places[ref][0]:
+                places[ref] = (place, why)
+    located = [(finding, *places[finding.object]) for finding in findings if finding.object in places]
+    return [kept for each in located if (kept := _doubted(*each, topology)) is not None]
+
+
+def _starts(incident: Incident, topology: Topology, alerts: Iterable[Alert]) -> Sequence[Ref]:
+    """What the alerts are about, and the root that the incident was opened with."""
+    about = {found for alert in alerts if (found := topology.workload_of(alert.labels)) is not None}
+    return sorted(about | ({incident.root} if incident.root is not None else set()))
+
+
+def _around(start: Ref, topology: Topology) -> Iterable[tuple[Ref, Place, str]]:
+    """Yield the objects that may have caused trouble at `start`, nearest to the root first."""
+    root = topology.root_of(start)
+    yield root.ref, Place.ROOT, f"at the root: {root.because}"
+    for ref in topology.kin(root.ref):
+        yield ref, Place.ROOT, f"one with the root {root.ref}"
+    way = topology.way(start, root.ref) or (start,)
+    for step in way:
+        for ref in (step, *topology.kin(step)):
+            yield ref, Place.ON_THE_WAY, f"between {start} and the root {root.ref}"
+    for ref in topology.needs(start):
+        yield ref, Place.DOWNSTREAM, f"downstream of {start}"
+
+
+def _weaker(finding: Finding) -> Finding:
+    return finding.but(confidence=finding.confidence * _UNLOCATED_FACTOR)
+
+
+def _doubted(finding: Finding, place: Place, why: str, topology: Topology) -> tuple[Finding, Place, str] | None:
+    """A rollout far downstream is suspected only where nobody measured that its requests go well, and then little."""
+    if finding.code not in CIRCUMSTANTIAL or place < Place.DOWNSTREAM:
+        return finding, place, why
+    fronts = [ref for ref in topology.kin(finding.object) if ref.kind is Kind.SERVICE]
+    if any(f"{ref.namespace}/{ref.name}" in topology.snapshot.recent for ref in fronts):
+        return None
+    doubted = finding.but(confidence=min(finding.confidence, _HEARSAY_CONFIDENCE))
+    return doubted, place, f"{why}; whether its requests go well was not measured"
+
+
+def _explanation(finding: Finding, place: Place, others: Sequence[tuple[Finding, Place, str]]) -> Finding | None:
+    """The finding that explains this one: an intrinsic one of the same object, or one nearer to the root."""
+    if finding.code in INTRINSIC:
+        return None
+    for other, nearer, _ in others:
+        if other.code in INTRINSIC and other.object == finding.object:
+            return other
+        if other.code is CauseCode.CRASH_LOOP and finding.code is CauseCode.RECENT_ROLLOUT:
+            if other.object == finding.object and other.remedy:
+                return other
+        elif nearer is Place.ROOT and place is Place.ON_THE_WAY and other.code not in CIRCUMSTANTIAL:
+            return other
+    return None
+
+
+def _was_tried(finding: Finding, incident: Incident) -> bool:
+    """Whether a transaction for this very cause was judged and taken back."""
+    return any(
+        transaction.plan.cause.is_same(finding)
+        for transaction in incident.transactions
+        if transaction.outcome is Outcome.UNDONE and not transaction.untried
+    )
+
+
+def _cause(ranked: _Ranked) -> Cause:
+    reasons = [*ranked.reasons, f"confidence {ranked.finding.confidence:.2f}"]
+    if ranked.finding.code in CIRCUMSTANTIAL:
+        reasons.append("named by its timing alone")
+    if (explained := ranked.explained_by) is not None:
+        reasons.append(f"steps back: {explained.code} of {explained.object} explains it")
+    if ranked.tried:
+        reasons.append("comes last: it was tried and taken back")
+    fields = {name: getattr(ranked.finding, name) for name in Finding.model_fields}
+    return Cause(**fields, rank_reasons=tuple(reasons))
+
+
+def elsewhere(findings: Sequence[Finding], causes: Sequence[Cause]) -> tuple[str, ...]:
+    """Say of each finding that is no cause of this incident that it was seen."""
+    return tuple(
+        f"not related: {finding.summary}" for finding in findings if not any(cause.is_same(finding) for cause in causes)
+    )
+
+
+def worth_another_look(
+    causes: Sequence[Cause], topology: Topology, incident: Incident, now: datetime, *, grace_s: float
+) -> bool:
+    """Whether the cluster may show more in a moment: alerts can come before the state that explains them.
+
+    So it is where nothing was found, or only a rollout while something is visibly broken.
+    """
+    since = incident.updated_at
+    if since is None or now - since >= timedelta(seconds=grace_s):
+        return False
+    if not causes:
+        return True
+    broken = any(cause.object in topology.unwell for cause in causes)
+    return broken and all(cause.circumstantial for cause in causes)
