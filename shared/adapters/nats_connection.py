@@ -1,0 +1,87 @@
+"""The connection to NATS: a service's own, which never gives up, and a short one for commands."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+import nats.errors
+from nats.aio.client import Client
+
+from shared.domain.errors import LedgerUnavailable
+
+_FOR_EVER: Final = -1
+"""nats-py stops after 60 attempts by default, and then stands there, alive and useless."""
+_RETRY_EVERY_S: Final = 0.5
+_PING_EVERY_S: Final = 10
+"""A peer that vanished without a word is noticed after two of these."""
+
+Said = Callable[[str], None]
+
+
+class Watcher(NamedTuple):
+    """Who is told of a connection's life: every reason why it is not there, that it stands again, that it is over."""
+
+    lost: Said
+    back: Said
+    closed: Said
+
+
+async def connect_for_ever(client: Client, url: str, name: str, watcher: Watcher) -> None:
+    """Connect, however long that takes, and connect again whenever the connection breaks."""
+    await client.connect(
+        url,
+        name=name,
+        connect_timeout=2,
+        reconnect_time_wait=_RETRY_EVERY_S,  # type: ignore[arg-type]  # it sleeps that long; the hint is too narrow
+        max_reconnect_attempts=_FOR_EVER,
+        ping_interval=_PING_EVERY_S,
+        error_cb=_error_callback(watcher.lost),
+        disconnected_cb=_callback(watcher.lost, "the connection broke"),
+        reconnected_cb=_callback(watcher.back, "connected again"),
+        closed_cb=_callback(watcher.closed, "the connection is closed"),
+    )
+
+
+@asynccontextmanager
+async def connected(url: str, timeout_s: float = 5.0) -> AsyncIterator[Client]:
+    """Connect for the time of a command. Raises LedgerUnavailable."""
+    client = Client()
+    try:
+        await client.connect(
+            url, connect_timeout=max(1, round(timeout_s)), allow_reconnect=False, error_cb=_error_callback(_nobody)
+        )
+    except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+        raise LedgerUnavailable(f"no NATS answers at {address(url)} ({_reason(error)})") from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def address(url: str) -> str:
+    """Return a URL's host and port alone: the rest may hold a password."""
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    return parts.netloc.rsplit("@", 1)[-1] or url
+
+
+def _error_callback(say: Said) -> Callable[[Exception], Awaitable[None]]:
+    async def on_error(error: Exception) -> None:
+        say(_reason(error))
+
+    return on_error
+
+
+def _callback(say: Said, what: str) -> Callable[[], Awaitable[None]]:
+    async def on_change() -> None:
+        say(what)
+
+    return on_change
+
+
+def _nobody(_: str) -> None:
+    """For a command the exception says it all."""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

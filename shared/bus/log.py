@@ -1,0 +1,44 @@
+"""Structured logs: one JSON object a line on stderr, with the service and, where there is one, the incident."""
+
+import logging
+import sys
+from typing import cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+from shared.bus.settings import ServiceSettings
+
+
+def configure(service: str, settings: ServiceSettings) -> FilteringBoundLogger:
+    """Make the service's logger, and let what libraries log go the same way."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render: list[Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        if settings.log_format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    structlog.configure(
+        processors=[*before, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    _adopt_libraries(before, render)
+    return cast("FilteringBoundLogger", structlog.get_logger(service=service))
+
+
+def _adopt_libraries(before: list[Processor], render: list[Processor]) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    # httpx and its like tell of every call at INFO: what matters of it is in our own lines.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

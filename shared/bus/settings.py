@@ -1,0 +1,46 @@
+"""What every service can be told through the environment: `PRIMUM_<NAME>`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Common to all services; each adds its own. Times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="PRIMUM_", frozen=True, extra="ignore")
+
+    cluster: str = "default"
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_timeout_s: float = Field(default=5, gt=0)
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """Copies of each stream: 3 in production."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    """Of the health endpoints, and of the gateway's API. 0 takes a free one."""
+    runtime_dir: Path | None = None
+    """Where the service writes `service-<name>.json` with its pid and URL, if anywhere."""
+
+    sweep_every_s: float = Field(default=15, gt=0)
+    """Between two looks at all open incidents, whatever messages came or did not."""
+    concurrency: int = Field(default=8, ge=1)
+    """Incidents, and beside them alerts, that are handled at the same time."""
+    grace_s: float = Field(default=10, ge=0)
+    """How long running handlers may finish after SIGTERM."""
+    ack_wait_s: float = Field(default=30, ge=1)
+    """After so long without a word from us the server gives a message to somebody else. What we hold is renewed."""
+    handler_timeout_s: float = Field(default=60, gt=0)
+    """A handler that takes longer is cancelled: handlers are short, timers stand between them."""
+    max_failures: int = Field(default=8, ge=1)
+    """Deliveries after which a message whose handler fails by a bug is dead-lettered. Outages never count."""
+    heartbeat_ttl_s: float = Field(default=10, ge=1)
+    """A holder of a transaction that said nothing for so long is dead."""
+    activity_ttl_s: float = Field(default=15, ge=1)
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    pace: float = Field(default=1.0, gt=0)
+    """How many times faster than a real cluster this one is (the lab): what runbooks say of time is divided by it."""
