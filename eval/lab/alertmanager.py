@@ -166,9 +166,9 @@ class Alertmanager:
         arrived = [item for item in self._late if item[0] <= now_s]
         self._late = [item for item in self._late if item[0] > now_s]
         for _, mark, known in arrived:
-            self._take(mark, known, now_s)
+            self._take(mark, known, now_s, wait_s=0.0)  # it has waited: a second wait could swallow the news
 
-    def _take(self, mark: str, known: Known, now_s: float) -> None:
+    def _take(self, mark: str, known: Known, now_s: float, wait_s: float = GROUP_WAIT_S) -> None:
         values: dict[str, str] = {name: known.labels[name] for name in GROUP_BY if name in known.labels}
         key = tuple(values.get(name, "") for name in GROUP_BY)
         group = self._groups.get(key)
@@ -177,7 +177,7 @@ class Alertmanager:
                 return  # nobody was ever told that it fired
             group = self._groups[key] = Group(values)
             for sender in range(self.senders):
-                group.routes[sender] = Route(now_s + GROUP_WAIT_S + sender * HA_DELAY_S)
+                group.routes[sender] = Route(now_s + wait_s + sender * HA_DELAY_S)
         if known.ended_s is not None and mark not in group.alerts:
             return
         group.alerts[mark] = known

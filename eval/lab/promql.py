@@ -219,8 +219,12 @@ class _Parser:
         op = self._kind("symbol")
         if op not in {"=", "!=", "=~", "!~"}:
             raise PromqlError(f"parse error: {op!r} is no label matcher")
-        raw = self._kind("string")
-        return Matcher(label, op, re.sub(r"\\(.)", r"\1", raw[1:-1]))
+        value = re.sub(r"\\(.)", r"\1", self._kind("string")[1:-1])
+        try:
+            re.compile(value if "~" in op else "")
+        except re.error as error:
+            raise PromqlError(f"parse error: error parsing regexp: {error}") from error
+        return Matcher(label, op, value)
 
 
 def parse(text: str) -> Expr:

@@ -90,10 +90,7 @@ class QueryEngine:
 
     def instant(self, text: str, at: float) -> Value:
         """The value at a time, in wall-clock seconds. Raises PromqlError."""
-        try:
-            return self._value(_parsed(text), at)
-        except re.error as error:
-            raise PromqlError(f"parse error: invalid regular expression: {error}") from error
+        return self._value(_parsed(text), at)
 
     def _select(self, selector: Selector) -> list[Series]:
         if self._generation != self._store.generation:

@@ -56,7 +56,8 @@ class World:
         self.queries = QueryEngine(self._series)
         self.rules = RuleEngine(self.queries, pace)
         self.alertmanager = Alertmanager("http://prometheus.lab", senders)
-        self._next_scrape_s = SCRAPE_INTERVAL_S
+        self._next_scrape_s = 0.0
+        self._opened_s: float | None = None  # traffic waits until the shop first stands
 
     def tick(self, now_s: float) -> None:
         """Move everything to this moment of model time, in one step."""
@@ -67,6 +68,9 @@ class World:
         self._scheduler.tick(now_s)
         self.kubelet.tick(now_s)
         self._endpoints.tick()
+        if self._opened_s is None:
+            self._opened_s = now_s if self.complete() else None
+            return
         self.traffic.tick(now_s, dt_s)
         if now_s >= self._next_scrape_s:
             self._next_scrape_s = now_s + SCRAPE_INTERVAL_S
@@ -99,8 +103,9 @@ class World:
         return not ending and all(is_complete(item) for item in self.store.all("Deployment"))
 
     def settled(self) -> bool:
-        """Complete, and no alert is pending or firing."""
-        return self.complete() and not self.rules.active and self.now_s > SCRAPE_INTERVAL_S
+        """Complete, in traffic for two scrapes, and no alert is pending or firing."""
+        open_s = 0.0 if self._opened_s is None else self.now_s - self._opened_s
+        return open_s > 2 * SCRAPE_INTERVAL_S and self.complete() and not self.rules.active
 
     def quiet(self) -> bool:
         """Settled, and Alertmanager has told everything it had to tell."""

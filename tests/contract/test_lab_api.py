@@ -285,13 +285,18 @@ async def test_a_watch_sees_what_changes_after_the_version_it_names(api: Dynamic
     lab.store.patch("ConfigMap", namespace, "a", {"data": {"k": "v"}})
     lab.store.patch("ConfigMap", namespace, "a", {"metadata": {"labels": {"in": None}}})
     seen = []
-    stream = watch.Watch().stream(
-        maps.get, serialize=False, namespace=namespace, label_selector="in", resource_version=version, timeout_seconds=5
-    )
-    async for event in stream:
-        seen.append(event["type"])
-        if len(seen) == 3:
-            break
+    async with watch.Watch() as watching:
+        async for event in watching.stream(
+            maps.get,
+            serialize=False,
+            namespace=namespace,
+            label_selector="in",
+            resource_version=version,
+            timeout_seconds=5,
+        ):
+            seen.append(event["type"])
+            if len(seen) == 3:
+                break
     assert seen == ["ADDED", "MODIFIED", "DELETED"]
 
 
@@ -299,8 +304,8 @@ async def test_a_watch_ends_after_its_timeout(api: DynamicClient) -> None:
     """`timeoutSeconds` ends the stream from the server's side, bookmarks or not."""
     maps = await resource(api, "ConfigMap")
     options = [("allowWatchBookmarks", "true")]
-    stream = watch.Watch().stream(maps.get, serialize=False, timeout_seconds=1, query_params=options)
-    async with asyncio.timeout(10):
+    async with watch.Watch() as watching, asyncio.timeout(10):
+        stream = watching.stream(maps.get, serialize=False, timeout_seconds=1, query_params=options)
         assert [event["type"] async for event in stream if event["type"] != "BOOKMARK"] == []
 
 
