@@ -19,7 +19,7 @@ from shared.domain.ids import IncidentId, TransactionId
 from shared.domain.incident import Incident
 from shared.domain.transaction import Lock
 from shared.ports.clock import Clock
-from shared.ports.ledger import Inbox, Ledger
+from shared.ports.ledger import Activities, Inbox, Ledger
 from shared.ports.notifier import Notifier
 
 AT_ONCE: Final = 64
@@ -94,8 +94,11 @@ async def incident_of(transaction: TransactionId, ledger: Ledger) -> IncidentId:
 class Teller:
     """Tells people what they must know, each thing once, until it was accepted."""
 
-    def __init__(self, ledger: Ledger, notifier: Notifier | None, url: str, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, ledger: Ledger, notifier: Notifier | None, url: str, activities: Activities, log: FilteringBoundLogger
+    ) -> None:
         self._ledger, self._notifier, self._url, self._log = ledger, notifier, url, log
+        self._activities = activities
 
     async def reconcile(self, incident_id: IncidentId) -> None:
         """Tell what is due. Raises Retry if it was not accepted: the loop comes again."""
@@ -108,7 +111,11 @@ class Teller:
         if note in await self._ledger.facts(incident_id):
             return
         incident = await self._ledger.fold(incident_id)
-        await self._tell(notices.message(notice, incident, history, self._url))
+        await self._activities.doing(f"telling-a-person:{incident_id}")
+        try:
+            await self._tell(notices.message(notice, incident, history, self._url))
+        finally:
+            await self._activities.doing("idle")
         await self._ledger.note(incident_id, note)
 
     async def _tell(self, message: JsonObject) -> None:

@@ -1,8 +1,8 @@
 """The gateway's settings, from PRIMUM_… in the environment."""
 
 from pydantic import Field, SecretStr
-from shared.bus.settings import ServiceSettings
 
+from shared.bus.settings import ServiceSettings
 from shared.domain.policy import Mode
 
 

@@ -1,0 +1,56 @@
+"""The gateway's composition root: which adapter stands behind which port."""
+
+import functools
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from pydantic import ValidationError
+
+from services.gateway.alertmanager import cluster_named, in_words
+from services.gateway.api import Api
+from services.gateway.authority import check_binding
+from services.gateway.handlers import Teller
+from services.gateway.settings import GatewaySettings
+from shared.adapters.webhook import WebhookNotifier
+from shared.bus.service import REFUSED, Bus, Duties, serve
+from shared.domain.events import (
+    ApprovalExpired,
+    ApprovalRequested,
+    Base,
+    CouldNotLook,
+    Kept,
+    NoPlanLeft,
+    NothingFound,
+    Owner,
+    UndoneForGood,
+    UndoStuck,
+)
+
+WAKES_ON: Final[frozenset[type[Base]]] = frozenset(
+    {ApprovalRequested, ApprovalExpired, NothingFound, CouldNotLook, NoPlanLeft, Kept, UndoneForGood, UndoStuck}
+)
+"""What may need a person."""
+
+
+def main() -> int:
+    """Run until SIGTERM; the exit status."""
+    try:
+        settings = GatewaySettings()
+    except ValidationError as error:
+        where = ", ".join(f"PRIMUM_{part}".upper() for problem in error.errors() for part in problem["loc"])
+        print(f"error: {where} cannot work: {in_words(error)}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        return REFUSED
+    return serve(Owner.GATEWAY, settings, functools.partial(_duties, settings))
+
+
+@asynccontextmanager
+async def _duties(settings: GatewaySettings, bus: Bus) -> AsyncIterator[Duties]:
+    check_binding(settings.host, settings.token.get_secret_value())
+    cluster_named(settings.cluster)
+    notifier = WebhookNotifier(settings.notify_url, settings.notify_timeout_s) if settings.notify_url else None
+    url = settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
+    teller = Teller(bus.ledger, notifier, url, bus.activities, bus.log)
+    api = Api(settings=settings, ledger=bus.ledger, inbox=bus.inbox, activities=bus.activities, clock=bus.clock)
+    yield Duties(wakes_on=WAKES_ON, reconcile=teller.reconcile, routes=api.routes())
