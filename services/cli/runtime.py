@@ -28,6 +28,22 @@ class NatsAt(BaseModel):
     url: str
 
 
+class _Announced(BaseModel):
+    """What a service writes of itself."""
+
+    pid: int
+    url: str
+
+
+def announced(folder: Path, service: str, pid: int | None) -> str:
+    """Where the service that runs as `pid` says it listens; empty if it has not said so yet."""
+    try:
+        said = _Announced.model_validate_json((folder / f"service-{service}.json").read_text(encoding="utf-8"))
+    except (OSError, ValidationError):  # not yet
+        return ""
+    return said.url if said.pid == pid else ""
+
+
 def use(data: Path) -> None:
     """Make this the data folder of this process and of those that it starts."""
     os.environ[DATA] = str(data.expanduser().absolute())

@@ -67,7 +67,7 @@ class Supervisor:
         self._log: FilteringBoundLogger = log or structlog.get_logger()
         self._lock: IO[str] | None = None
         self._nats: EmbeddedNats | None = None
-        self._ports: dict[str, int] = {}
+        self._port = 0
         self._children: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.token, self.nats_url = "", ""
@@ -95,10 +95,12 @@ class Supervisor:
         return self._nats.pid if self._nats and not self._nats.exited else None
 
     def url_of(self, service: str) -> str:
-        """Where a service answers; from this machine if it listens on every address."""
-        host = self._host(service)
+        """Where a service answers, for callers on this machine; empty while it has not said so yet."""
+        if service != "gateway":
+            return runtime.announced(self.runtime_dir, service, self._children[service].pid)
+        host = self._settings.host
         near = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
-        return f"http://{f'[{near}]' if ':' in near else near}:{self._ports[service]}"
+        return f"http://{f'[{near}]' if ':' in near else near}:{self._port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -114,7 +116,8 @@ class Supervisor:
             for name in await leftovers.end(self.runtime_dir, self._data, self._clock):
                 self._log.warning("ended what an earlier Primum left running", process=name)
             self.token = self._settings.token.get_secret_value() or runtime.token_in(self._data)
-            self._choose_ports()
+            # One that stays: Alertmanager was told it, and a restarted gateway must come back there.
+            self._port = _free_port(self._settings.host, self._settings.port)
             await self._start_nats()
             self._start_services()
             await self._until_ready()
@@ -138,16 +141,6 @@ class Supervisor:
             (self.runtime_dir / "processes.json").unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
-
-    # --- the ways in
-
-    def _host(self, service: str) -> str:
-        return self._settings.host if service == "gateway" else "127.0.0.1"
-
-    def _choose_ports(self) -> None:
-        """Free ones, but the gateway's is the one that Alertmanager was told."""
-        self._ports = {name: _free_port("127.0.0.1", 0) for name in SERVICES}
-        self._ports["gateway"] = _free_port(self._settings.host, self._settings.port)
 
     # --- the bus
 
@@ -189,11 +182,12 @@ class Supervisor:
                 self._tasks.append(asyncio.create_task(child.run()))
 
     def _environment(self, name: str) -> Mapping[str, str]:
+        gateway = name == "gateway"
         return {
             "PRIMUM_NATS_URL": self.nats_url,
-            "PRIMUM_HOST": self._host(name),
-            "PRIMUM_PORT": str(self._ports[name]),
-            "PRIMUM_TOKEN": self.token if name == "gateway" else "",
+            "PRIMUM_HOST": self._settings.host if gateway else "127.0.0.1",
+            "PRIMUM_PORT": str(self._port) if gateway else "0",
+            "PRIMUM_TOKEN": self.token if gateway else "",
             runtime.DATA: str(self._data),
             runtime.RUNTIME: str(self.runtime_dir),
             **self._everywhere,
@@ -211,7 +205,7 @@ class Supervisor:
             while waiting:
                 for name in sorted(waiting):
                     self._check_refusal(self._children[name])
-                    if await _is_ready(http, f"{self.url_of(name)}/ready"):
+                    if (url := self.url_of(name)) and await _is_ready(http, f"{url}/ready"):
                         waiting.discard(name)
                 if waiting and self._clock.monotonic_s() > deadline_s:
                     raise self._not_ready(sorted(waiting))
