@@ -3,14 +3,21 @@
 `make drawings` writes them; `tests/unit/test_repository.py` fails while they are stale.
 """
 
+import ast
+import importlib
+import inspect
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from nats.js.api import RetentionPolicy, StreamConfig
 
 from shared.bus import streams
+from shared.domain.events import Owner
 from shared.domain.incident import TRANSITIONS, Row, State
 
 PAGE: Final = Path(__file__).parent / "architecture.md"
@@ -86,10 +93,52 @@ _WHAT_FOR: Final = {
     streams.bucket_stream(streams.ACTIVITIES): "what each agent is doing now",
 }
 
+
+def settings() -> str:
+    """What can be set through the environment: of every service, and of which one beside that."""
+    readers: dict[str, list[str]] = {}
+    for name in ["shared.bus.settings", *(f"services.{owner}.settings" for owner in Owner)]:
+        reader = "every service" if name == "shared.bus.settings" else name.split(".")[1]
+        for row in _settings_of(importlib.import_module(name)):
+            readers.setdefault(row, []).append(reader)
+    lines = ["| variable | default | meaning | read by |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(f"{row} {', '.join(by)} |" for row, by in readers.items())])
+
+
+def _settings_of(module: ModuleType) -> Iterator[str]:
+    """A row for each field that the module's own settings class adds, without its last cell."""
+    (found,) = [node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)]
+    fields = vars(module)[found.name].model_fields
+    for line, beneath in zip_longest(found.body, found.body[1:]):
+        match line:
+            case ast.AnnAssign(target=ast.Name(id=name)) if name in fields:
+                default = _typed(fields[name].default)
+                yield f"| `PRIMUM_{name.upper()}` | {default} | {_sentence(beneath)} |"
+            case _:
+                pass
+
+
+def _sentence(beneath: ast.stmt | None) -> str:
+    """What the string beneath a field says: it exists in the source alone."""
+    match beneath:
+        case ast.Expr(value=ast.Constant(value=str(said))):
+            return " ".join(said.split())
+        case _:
+            return ""
+
+
+def _typed(default: object) -> str:
+    """As a person would type it into the environment."""
+    if isinstance(default, frozenset):
+        return f"`{json.dumps(sorted(default))}`"
+    return f"`{default}`" if default is not None and str(default) else ""
+
+
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "states": states,
     "transitions": transitions,
     "streams": stream_table,
+    "settings": settings,
 }
 
 

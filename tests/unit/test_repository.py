@@ -15,6 +15,7 @@ import yaml
 
 from docs import draw
 from eval.lab.shop import _PLACES, _WORDS
+from services.cli.app import app
 from shared.adapters.kubernetes_api import PLURALS
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,20 @@ def test_every_folder_of_tests_is_run() -> None:
     assert folders <= set(PROJECT["tool"]["pytest"]["ini_options"]["testpaths"])
 
 
+def test_every_test_is_a_sentence() -> None:
+    """The tests read as the specification, so each says in words what holds."""
+    silent = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert silent == []
+
+
 def test_the_architecture_page_shows_the_code_as_it_is() -> None:
     """The diagram and the tables are drawn from the code; a page that says otherwise is stale."""
     page = draw.PAGE.read_text()
@@ -122,6 +137,15 @@ def test_every_decision_record_is_on_the_architecture_page_under_its_title() -> 
     ]
 
     assert [entry for entry in entries if entry not in page] == []
+
+
+def test_every_command_that_the_readme_names_is_there() -> None:
+    """A stranger types what the README says."""
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    known |= {group.name for group in app.registered_groups if group.name}
+    named = set(re.findall(r"(?:`|bin/)primum ([a-z]+)", (ROOT / "README.md").read_text()))
+
+    assert named - known == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
