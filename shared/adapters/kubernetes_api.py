@@ -1,6 +1,7 @@
 """The Kubernetes API through the official asyncio client: the port Cluster."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient, ApiException
 from kubernetes.aio.config import ConfigException
 from kubernetes.aio.dynamic import DynamicClient, Resource
+from pydantic_core import from_json
 
 from shared.adapters import kubernetes_config
 from shared.adapters.kubernetes_errors import status_of, translated
@@ -248,7 +250,7 @@ class KubernetesCluster:
     async def _ask(self, asked: str, request: Awaitable[Any], *, expected: str) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await (await request).json()
+                body = _parsed(await (await request).read())
         except ApiException as error:
             if asked.startswith("evict") and error.status == 429 and (status := status_of(error)):
                 raise WriteRefused(f"{asked}: {status.message}") from error
@@ -260,6 +262,17 @@ class KubernetesCluster:
         if not isinstance(body, dict) or body.get("kind") != expected:
             raise ClusterUnavailable(f"{asked}: the answer is no {expected}; is this a Kubernetes API?")
         return body
+
+
+def _parsed(raw: bytes) -> Any:
+    """Parse JSON with the collector at rest: there are no cycles in it, and collecting was five sixths of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return from_json(raw)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def to_object(body: dict[str, Any], kind: Kind, cluster: ClusterName) -> Object:

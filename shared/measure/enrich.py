@@ -9,7 +9,9 @@ from shared.ports.metrics import Metrics
 
 COUNTED = "http_requests_total"
 FAILED = 'http_requests_total{code=~"5.."}'
-MEMORY_BYTES = "sum by (namespace, pod) (container_memory_working_set_bytes)"
+# cAdvisor also writes a series for the pod as a whole, without a container: it would count everything twice.
+CPU_SECONDS = 'container_cpu_usage_seconds_total{container!=""}'
+MEMORY_BYTES = 'sum by (namespace, pod) (container_memory_working_set_bytes{container!=""})'
 
 
 def requests(counter: str) -> str:
@@ -24,7 +26,7 @@ def recent_requests(counter: str, window_s: float) -> str:
 
 def cpu_cores(window_s: float) -> str:
     """The query for CPU use as a rate over a window."""
-    return f"sum by (namespace, pod) (rate(container_cpu_usage_seconds_total[{_duration(window_s)}]))"
+    return f"sum by (namespace, pod) (rate({CPU_SECONDS}[{_duration(window_s)}]))"
 
 
 async def with_metrics(snapshot: Snapshot, metrics: Metrics, window_s: float) -> Snapshot:
