@@ -30,20 +30,19 @@ def written_objects(lab: World) -> Objects:
 
 def _as_written(stored: Obj) -> Obj:
     body = copy.deepcopy({key: value for key, value in stored.items() if key not in ("metadata", "status")})
-    for meta in (stored["metadata"], *([body["spec"]["template"].setdefault("metadata", {})] if _template(body) else [])):
-        for place in ("labels", "annotations"):
-            kept = {key: value for key, value in (meta.get(place) or {}).items() if not _aside(key)}
-            if meta is stored["metadata"]:
-                body.setdefault("metadata", {})[place] = kept
-            else:
-                meta[place] = kept
+    body["metadata"] = _marks(stored["metadata"])
+    if isinstance(template := body.get("spec", {}).get("template"), dict):
+        template["metadata"] = _marks(template.get("metadata", {}))
     if stored["kind"] == "Node":
         body["spec"].pop("taints", None)  # the controller's answer to `unschedulable`
     return body
 
 
-def _template(body: Obj) -> bool:
-    return isinstance(body.get("spec", {}).get("template"), dict)
+def _marks(metadata: Obj) -> Obj:
+    return {
+        place: {key: value for key, value in (metadata.get(place) or {}).items() if not _aside(key)}
+        for place in ("labels", "annotations")
+    }
 
 
 def _aside(key: str) -> bool:
@@ -95,5 +94,3 @@ def requests_by_code(lab: World) -> Mapping[str, float]:
     """What users got at the edge so far."""
     flow = lab.traffic.flows[lab.shop.namespace, lab.shop.services["edge"]]
     return dict(flow.totals)
-
-

@@ -209,6 +209,25 @@ def diagnose(  # noqa: PLR0913 - one parameter an option
     raise typer.Exit(it.diagnose(where, as_json=as_json))
 
 
+@app.command(epilog="Example: primum demo --seed 7 --json; exit status 1 if anything ended otherwise than it should")
+def demo(  # noqa: PLR0913 - one parameter an option
+    *,
+    seed: Annotated[int | None, typer.Option(help="Draws names, targets, order and noise; printed.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="So many seeds in a row, from `--seed` on.")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Only this scenario; may be repeated.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
+    sabotage: Annotated[
+        str | None, typer.Option(help="Switch an organ off: judge, undo, writes, grouping or diagnosis.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Break a shop in an embedded cluster in seven ways, and watch Primum deal with each. About a minute."""
+    from eval import demo as it
+
+    options = it.Options(seed=seed, seeds=seeds, only=tuple(only or ()), as_json=as_json, keep=keep, sabotage=sabotage)
+    raise typer.Exit(it.main(options))
+
+
 @app.command(epilog="Example: primum version")
 def version(*, as_json: Json = False) -> None:
     """Which Primum this is."""

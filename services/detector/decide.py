@@ -51,7 +51,7 @@ def over(reading: SymptomReading, ailing: str | None) -> bool:
     return reading.symptom is Symptom.GONE and ailing is None
 
 
-def watch(
+def watch(  # noqa: PLR0913 - each is one independent piece of the evidence
     incident: Incident,
     reading: SymptomReading,
     ailing: str | None,

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
-import structlog
+from structlog.typing import FilteringBoundLogger
 
 from services.detector import decide
 from services.detector.settings import Settings
 from services.detector.surroundings import Surroundings, View
 from shared.domain.alert import Alert, AlertStatus
+from shared.domain.cluster import Ref
 from shared.domain.errors import ClusterForbidden, ClusterUnavailable, Conflict
 from shared.domain.events import (
     AlertJoined,
+    Base,
     Cleared,
     Kept,
     Merged,
@@ -28,7 +30,7 @@ from shared.ports.identity import Identity
 from shared.ports.ledger import Activities, Ledger, Timers
 from shared.ports.metrics import Metrics
 
-WAKES_ON = frozenset({Opened, Cleared, Relapsed, Kept, UndoneForGood})
+WAKES_ON: frozenset[type[Base]] = frozenset({Opened, Cleared, Relapsed, Kept, UndoneForGood})
 _WATCHED = frozenset(
     {
         State.DETECTED,
@@ -54,7 +56,7 @@ class Context:
     clock: Clock
     identity: Identity
     settings: Settings
-    log: structlog.stdlib.BoundLogger
+    log: FilteringBoundLogger
 
 
 async def on_alert(alert: Alert, context: Context) -> None:
@@ -112,7 +114,7 @@ def _title(alert: Alert, group: decide.Group) -> str:
     return f"{alert.name or 'an alert without a name'} on {where}"
 
 
-def _ailing_root(root: object, view: View | None) -> str | None:
+def _ailing_root(root: Ref | None, view: View | None) -> str | None:
     if view is None or root is None:
         return None
     return ailing(health_of([root], view.snapshot))

@@ -4,10 +4,13 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.detector.settings import Settings
 from shared.analyzers.topology import Topology
 from shared.domain.snapshot import Snapshot
+from shared.measure.enrich import with_metrics
 from shared.ports.clock import Clock
 from shared.ports.cluster import Cluster
+from shared.ports.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,9 @@ class View:
 class Surroundings:
     """The newest view, refreshed when it is older than `age_s` or older than what it is asked for."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, age_s: float) -> None:
-        self._cluster, self._clock = cluster, clock
-        self._age = timedelta(seconds=age_s)
+    def __init__(self, cluster: Cluster, metrics: Metrics | None, clock: Clock, settings: Settings) -> None:
+        self._cluster, self._metrics, self._clock = cluster, metrics, clock
+        self._age, self._window_s = timedelta(seconds=settings.surroundings_age_s), settings.metrics_window_s
         self._view: View | None = None
         self._read_at: datetime | None = None
         self._reading = asyncio.Lock()
@@ -34,5 +37,7 @@ class Surroundings:
             now = self._clock.now()
             if self._view is None or self._read_at is None or now - self._read_at > self._age:
                 snapshot = await self._cluster.snapshot()
+                if self._metrics is not None:
+                    snapshot = await with_metrics(snapshot, self._metrics, self._window_s)
                 self._view, self._read_at = View(snapshot=snapshot, topology=Topology.of(snapshot)), now
             return self._view

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-import structlog
-from shared.runbooks.catalog import Catalog
+from structlog.typing import FilteringBoundLogger
 
 from services.mitigator.settings import Settings
 from shared.domain.ids import HolderId
@@ -12,6 +11,7 @@ from shared.ports.cluster import Cluster
 from shared.ports.identity import Identity
 from shared.ports.ledger import Activities, Heartbeats, Ledger, Timers
 from shared.ports.metrics import Metrics
+from shared.runbooks.catalog import Catalog
 
 
 @dataclass(frozen=True)
@@ -29,4 +29,4 @@ class Context:
     holder: HolderId
     catalog: Catalog
     settings: Settings
-    log: structlog.stdlib.BoundLogger
+    log: FilteringBoundLogger

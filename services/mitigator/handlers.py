@@ -7,6 +7,7 @@ from services.mitigator.validating import on_resolved, on_validating
 from shared.domain.events import (
     Applied,
     Approved,
+    Base,
     Denied,
     Diagnosed,
     Kept,
@@ -17,7 +18,9 @@ from shared.domain.events import (
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
 
-WAKES_ON = frozenset({Diagnosed, Approved, Denied, PlanPicked, UndoneUntried, TransactionOpened, Applied, Kept})
+WAKES_ON: frozenset[type[Base]] = frozenset(
+    {Diagnosed, Approved, Denied, PlanPicked, UndoneUntried, TransactionOpened, Applied, Kept}
+)
 
 _OWED = {
     State.PLANNING: on_planning,

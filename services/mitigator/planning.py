@@ -4,9 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
-from shared.measure.enrich import with_metrics
-from shared.runbooks.planning import plans
-
 from services.mitigator import decide
 from services.mitigator.context import Context
 from services.mitigator.mitigating import carry_out
@@ -26,8 +23,10 @@ from shared.domain.incident import Incident
 from shared.domain.runbook import Plan, describe
 from shared.domain.snapshot import Snapshot
 from shared.domain.transaction import locks_for
+from shared.measure.enrich import with_metrics
 from shared.measure.health import health_of
 from shared.measure.symptom import alerts_of, last_reading, read_symptom
+from shared.runbooks.planning import plans
 
 DAY = timedelta(hours=24)
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from shared.bus.settings import ServiceSettings
-
 from shared.domain.policy import Mode, Policy
 
 

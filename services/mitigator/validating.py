@@ -2,12 +2,10 @@
 
 from datetime import timedelta
 
-from shared.analyzers.registry import findings
-from shared.runbooks.planning import unmet_postconditions
-
 from services.mitigator import decide
 from services.mitigator.context import Context
 from services.mitigator.planning import observe
+from shared.analyzers.registry import findings
 from shared.domain.errors import ClusterUnavailable
 from shared.domain.events import Kept, KeptMoreToDo, SampleTaken, UndoRequested, UndoWhy
 from shared.domain.incident import Incident
@@ -16,6 +14,7 @@ from shared.domain.transaction import Outcome, Transaction, locks_for
 from shared.judge.keep_or_undo import NotYet
 from shared.measure.health import health_of
 from shared.measure.symptom import alerts_of, last_reading, read_symptom
+from shared.runbooks.planning import unmet_postconditions
 
 
 async def on_validating(incident: Incident, context: Context) -> None:

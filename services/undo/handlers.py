@@ -9,6 +9,7 @@ from shared.domain.cluster import Object, Ref
 from shared.domain.errors import ChangeConflict, ObjectMissing, ObjectMoved, Retry, WriteRefused
 from shared.domain.events import (
     Applied,
+    Base,
     Intended,
     TransactionOpened,
     TransactionSeized,
@@ -24,7 +25,7 @@ from shared.domain.transaction import Transaction, locks_for
 from shared.judge.keep_or_undo import NotYet
 from shared.measure.health import health_of
 
-WAKES_ON = frozenset({TransactionOpened, Applied, UndoRequested})
+WAKES_ON: frozenset[type[Base]] = frozenset({TransactionOpened, Applied, UndoRequested})
 TRIES = 5
 
 

@@ -1,0 +1,171 @@
+"""`primum demo`: seven faults, real alerts, a real Primum; exit status 1 if anything ended otherwise than it should."""
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from eval.logbook import read_logbook
+from eval.play import Play, Result
+from eval.sabotage import ORGANS
+from eval.scenarios.alert_storm import AlertStorm
+from eval.scenarios.gray_node import GrayNode
+from eval.scenarios.healed_before import HealedBefore
+from eval.scenarios.memory_limit import MemoryLimit
+from eval.scenarios.misleading_rollout import MisleadingRollout
+from eval.scenarios.scenario import Scenario
+from eval.scenarios.wrong_image import WrongImage
+from eval.scenarios.wrong_selector import WrongSelector
+from eval.screen import Screen
+from eval.stage import Stage
+from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
+
+SCENARIOS: Final[Sequence[type[Scenario]]] = (
+    WrongImage,
+    MemoryLimit,
+    WrongSelector,
+    MisleadingRollout,
+    GrayNode,
+    HealedBefore,
+    AlertStorm,
+)
+CLOSES_WITHIN_S: Final = 20.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `primum demo` was asked for."""
+
+    seed: int | None = None
+    seeds: int = 1
+    only: tuple[str, ...] = ()
+    as_json: bool = False
+    keep: bool = False
+    sabotage: str | None = None
+
+
+@dataclass
+class Run:
+    """One seed's demo."""
+
+    seed: int
+    results: list[Result] = field(default_factory=list)
+    lost_alerts: int = 0
+    orphaned_transactions: int = 0
+    problems: list[str] = field(default_factory=list)
+    elapsed_s: float = 0.0
+
+    @property
+    def residue(self) -> list[str]:
+        return [line for result in self.results for line in result.residue]
+
+    @property
+    def ok(self) -> bool:
+        clean = not (self.lost_alerts or self.orphaned_transactions or self.problems)
+        return clean and bool(self.results) and all(result.ok for result in self.results)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "seed": self.seed,
+            "scenarios": [result.as_json() for result in self.results],
+            "lost_alerts": self.lost_alerts,
+            "orphaned_transactions": self.orphaned_transactions,
+            "residue": self.residue,
+            "problems": self.problems,
+            "elapsed_s": self.elapsed_s,
+        }
+
+
+def cast(seed: int, only: Sequence[str] = ()) -> list[Scenario]:
+    """Draw the order of the scenarios and whom each hits; no service is hit twice as long as there are others."""
+    rng = random.Random(seed)
+    kinds = [kind for kind in SCENARIOS if not only or kind.name in only]
+    free: set[str] = {role for kind in SCENARIOS for role in kind.roles}
+    drawn: list[Scenario] = []
+    for kind in sorted(kinds, key=lambda kind: len(kind.roles)):  # the choosy ones first
+        role = rng.choice([role for role in kind.roles if role in free] or list(kind.roles))
+        free.discard(role)
+        drawn.append(kind(role, random.Random(rng.getrandbits(64))))
+    rng.shuffle(drawn)
+    return drawn
+
+
+def main(options: Options) -> int:
+    """Run it; 0 if everything ended as it must, 1 if not, 130 after Ctrl-C."""
+    if options.sabotage and options.sabotage not in ORGANS:
+        raise PrimumError(f"there is no organ {options.sabotage!r}", advice=f"choose one of {', '.join(ORGANS)}")
+    known = [kind.name for kind in SCENARIOS]
+    if unknown := [name for name in options.only if name not in known]:
+        raise PrimumError(f"there is no scenario {unknown[0]!r}", advice=f"choose among {', '.join(known)}")
+    try:
+        runs = asyncio.run(_runs(options))
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 130
+    if options.as_json:
+        whole = runs[0].as_json() if len(runs) == 1 else _several(runs)
+        sys.stdout.write(json.dumps(whole, indent=2) + "\n")
+    return 0 if all(run.ok for run in runs) else 1
+
+
+def _several(runs: Sequence[Run]) -> dict[str, Any]:
+    return {
+        "ok": all(run.ok for run in runs),
+        "seeds": [run.seed for run in runs],
+        "passed": sum(run.ok for run in runs),
+        "runs": [run.as_json() for run in runs],
+    }
+
+
+async def _runs(options: Options) -> list[Run]:
+    first = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 10_000)
+    return [await _run(seed, options) for seed in range(first, first + options.seeds)]
+
+
+async def _run(seed: int, options: Options) -> Run:
+    clock, run = SystemClock(), Run(seed)
+    began_s = clock.monotonic_s()
+    organs = ORGANS[options.sabotage] if options.sabotage else None
+    scenarios = cast(seed, options.only)
+    with Screen(seed, scenarios, quiet=options.as_json) as screen:
+        async with Stage(seed, organs) as stage:
+            screen.on_stage(stage)
+            for scenario in scenarios:
+                play = Play(scenario, stage, clock)
+                run.results.append(play.result)
+                async for result in play.run():
+                    screen.show(result)
+            await _all_closed(stage, run, clock)
+            if options.keep:
+                screen.keeps(stage)
+                await asyncio.Event().wait()
+            await stage.stop_primum()
+            await _read_the_log(stage, run)
+        run.elapsed_s = round(clock.monotonic_s() - began_s, 1)
+        screen.ends(run.ok, run.problems, run.residue, run.elapsed_s)
+    return run
+
+
+async def _all_closed(stage: Stage, run: Run, clock: SystemClock) -> None:
+    """Every watch window must end quietly."""
+    deadline_s = clock.monotonic_s() + CLOSES_WITHIN_S
+    while left := [one for one in await stage.incidents() if one["state"] != "closed"]:
+        if clock.monotonic_s() > deadline_s:
+            run.problems += [f"{one['id']} is {one['state']}, not closed: {one['reason']}" for one in left]
+            return
+        await clock.sleep(0.2)
+
+
+async def _read_the_log(stage: Stage, run: Run) -> None:
+    logbook = await read_logbook(stage.data)
+    told = {(one.fingerprint, one.status, one.starts_at) for one in stage.lab.alertmanager.deliveries}
+    lost, orphaned = logbook.lost(told), logbook.orphaned()
+    run.lost_alerts, run.orphaned_transactions = len(lost), len(orphaned)
+    run.problems += [f"lost: {alert}" for alert in lost[:5]] + [f"orphaned: {one}" for one in orphaned[:5]]
+    if not told:
+        run.problems.append("no alert was ever delivered")

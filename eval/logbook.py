@@ -1,0 +1,76 @@
+"""The log of a run, read after everything was shut down, by its own NATS on the same data: nobody's word is taken."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import nats
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.client import JetStreamContext
+
+from shared.adapters.nats_server import EmbeddedNats
+
+BATCH: Final = 500
+_ENDS: Final = ("Kept", "KeptMoreToDo", "Undone", "UndoneUntried", "UndoneForGood", "UndoStuck")
+
+
+@dataclass(frozen=True)
+class Logbook:
+    """The bodies of two streams, as parsed JSON, oldest first; `subject` is added to each."""
+
+    alerts: tuple[Mapping[str, Any], ...]
+    ledger: tuple[Mapping[str, Any], ...]
+
+    def lost(self, acknowledged: set[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+        """Alerts that a sender got a 2xx for, as (fingerprint, status, startsAt), and the stream does not have."""
+        stored = {(alert["fingerprint"], alert["status"], _to_ms(alert["starts_at"])) for alert in self.alerts}
+        return sorted(
+            (mark, status, starts)
+            for mark, status, starts in acknowledged
+            if (mark, status, _to_ms(starts)) not in stored
+        )
+
+    def orphaned(self) -> list[str]:
+        """Transactions that were begun, or begun to be undone, and never ended; and locks that nobody let go."""
+        under_way: set[str] = set()
+        locks: dict[str, Mapping[str, Any]] = {}
+        for event in self.ledger:
+            if event["subject"].startswith("primum.lock."):
+                locks[event["subject"]] = event
+            elif event.get("type") in ("TransactionOpened", "UndoRequested"):
+                under_way.add(event["transaction"])
+            elif event.get("type") in _ENDS:
+                under_way.discard(event["transaction"])
+        held = [lock["transaction"] for lock in locks.values() if lock.get("held")]
+        return sorted({*under_way, *held})
+
+
+def _to_ms(stamp: str) -> str:
+    """RFC 3339 in UTC, cut to milliseconds: senders and stream print the same moment differently."""
+    return stamp.removesuffix("Z").removesuffix("+00:00").ljust(23, "0")[:23].replace(" ", "T")
+
+
+async def read_logbook(data: Path) -> Logbook:
+    """Start a NATS on the data that a stopped Primum left, and read it. Raises PrimumError if it does not start."""
+    async with EmbeddedNats(data / "nats") as server:
+        connection = await nats.connect(server.url)
+        try:
+            jetstream = connection.jetstream()
+            return Logbook(await _read(jetstream, "ALERTS"), await _read(jetstream, "LEDGER"))
+        finally:
+            await connection.close()
+
+
+async def _read(jetstream: JetStreamContext, stream: str) -> tuple[Mapping[str, Any], ...]:
+    config = ConsumerConfig(ack_policy=AckPolicy.NONE)
+    reader = await jetstream.pull_subscribe("", stream=stream, config=config)
+    left = (await jetstream.stream_info(stream)).state.messages
+    found: list[Mapping[str, Any]] = []
+    while left > 0:
+        for message in await reader.fetch(min(BATCH, left), timeout=5):
+            left -= 1
+            body = json.loads(message.data) if message.data.startswith(b"{") else {}
+            found.append({**body, "subject": message.subject})
+    return tuple(found)

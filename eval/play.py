@@ -1,0 +1,193 @@
+"""Play one scenario on a stage, and say by the oracles how it ended."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from eval.lab.alertmanager import Delivery
+from eval.oracles import Objects, failing_ratio, requests_by_code, residue, restore, written_objects
+from eval.scenarios.scenario import Scenario
+from eval.stage import Stage
+from shared.ports.clock import Clock
+
+ENDS_WITHIN_S: Final = 45.0
+LOOK_EVERY_S: Final = 0.2
+SERVED_FOR_S: Final = 0.6
+FAILING_AT_MOST: Final = 0.02
+"""Of users' requests, once it is over; noise has a twentieth of that."""
+_OVER: Final = frozenset({"resolved", "closed"})
+_LOST: Final = frozenset({"escalated", "stuck"})
+
+Detail = Mapping[str, Any]
+
+
+@dataclass
+class Result:
+    """How a scenario ended; `problems` is empty if it ended as it must."""
+
+    name: str
+    title: str
+    role: str
+    problems: list[str] = field(default_factory=list)
+    residue: list[str] = field(default_factory=list)
+    incidents: Sequence[Detail] = ()
+    approvals: list[Mapping[str, Any]] = field(default_factory=list)
+    """The plans that a person was shown."""
+    distinct_alerts: int = 0
+    alert_to_diagnosis_s: float | None = None
+    alert_to_resolved_s: float | None = None
+    elapsed_s: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems and not self.residue
+
+    def as_json(self) -> dict[str, Any]:
+        first = self.incidents[0]["incident"] if self.incidents else {}
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "incident": first.get("id"),
+            "incidents": [detail["incident"]["id"] for detail in self.incidents],
+            "states": list(first.get("states", [])),
+            "actions": [action for detail in self.incidents for action in actions(detail)],
+            "alert_to_diagnosis_s": self.alert_to_diagnosis_s,
+            "alert_to_resolved_s": self.alert_to_resolved_s,
+            "distinct_alerts": self.distinct_alerts,
+            "problems": self.problems,
+        }
+
+
+def actions(detail: Detail) -> list[dict[str, Any]]:
+    """What was done about an incident, and what became of it."""
+    return [
+        {
+            "runbook": known["runbook"],
+            "verdict": (known["verdict"] or {}).get("word"),
+            "undone": known["outcome"] == "undone",
+            "outcome": known["outcome"],
+        }
+        for known in detail["transactions"]
+    ]
+
+
+class Play:
+    """One scenario under way; `run` yields after every look, so that somebody can watch."""
+
+    def __init__(self, scenario: Scenario, stage: Stage, clock: Clock) -> None:
+        self.scenario, self._stage, self._clock = scenario, stage, clock
+        self.result = Result(scenario.name, scenario.title, scenario.role)
+        self._known: set[str] = set()
+        self._delivered = 0
+
+    async def run(self) -> AsyncIterator[Result]:
+        """Break it, watch Primum, ask the oracles, and leave the shop as it was."""
+        lab, began_s = self._stage.lab, self._clock.monotonic_s()
+        await lab.until(lab.quiet, ENDS_WITHIN_S)
+        before = written_objects(lab)
+        self._known = {summary["id"] for summary in await self._stage.incidents()}
+        self._delivered = len(lab.alertmanager.deliveries)
+        try:
+            await self.scenario.inject(lab)
+            async for _ in self._watch(began_s):
+                yield self.result
+            await self._examine(before)
+        except TimeoutError:
+            self.result.problems.append("the lab did not get where the scenario needs it")
+        self.result.elapsed_s = round(self._clock.monotonic_s() - began_s, 1)
+        yield self.result
+        await self._recover(before)
+
+    async def _watch(self, began_s: float) -> AsyncIterator[None]:
+        while not await self._ended():
+            yield
+            if self._clock.monotonic_s() - began_s > ENDS_WITHIN_S:
+                self.result.problems.append(f"not over within {ENDS_WITHIN_S:g} s")
+                return
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def _ended(self) -> bool:
+        result, expected, lab = self.result, self.scenario.expected, self._stage.lab
+        new = [item["id"] for item in await self._stage.incidents() if item["id"] not in self._known]
+        result.incidents = [await self._stage.incident(name) for name in reversed(new)]
+        result.distinct_alerts = len({one.fingerprint for one in self._deliveries()})
+        for detail in result.incidents:
+            await self._approve(detail)
+        states = [detail["incident"]["state"] for detail in result.incidents]
+        if any(state in _LOST for state in states):
+            return True
+        enough = len(states) >= expected.incidents and result.distinct_alerts >= expected.distinct_alerts
+        return enough and all(state in _OVER for state in states) and lab.quiet()
+
+    async def _approve(self, detail: Detail) -> None:
+        """Approve what the scenario expects to be asked for, once it was shown; nothing else."""
+        plan = detail["plan"]
+        if detail["incident"]["state"] != "awaiting_approval" or plan is None:
+            return
+        if len(self.result.approvals) < self.scenario.expected.approvals:
+            self.result.approvals.append(plan)
+            await self._stage.approve(detail["incident"]["id"], plan["hash"])
+
+    def _deliveries(self) -> Sequence[Delivery]:
+        return self._stage.lab.alertmanager.deliveries[self._delivered :]
+
+    # --- the oracles
+
+    async def _examine(self, before: Objects) -> None:
+        lab, result = self._stage.lab, self.result
+        result.residue = residue(self.scenario.truth(before), written_objects(lab))
+        served = requests_by_code(lab)
+        await self._clock.sleep(SERVED_FOR_S)
+        failing = failing_ratio(served, requests_by_code(lab))
+        if failing > FAILING_AT_MOST:
+            result.problems.append(f"{failing:.1%} of users' requests still fail")
+        if not lab.settled():
+            result.problems.append("the cluster is not at rest, or alerts are pending")
+        result.problems += self._unexpected()
+        self._time()
+
+    def _unexpected(self) -> list[str]:
+        result, expected, problems = self.result, self.scenario.expected, list[str]()
+        done = [action for detail in result.incidents for action in actions(detail)]
+        kept = sorted(action["runbook"] for action in done if action["outcome"] == "kept")
+        undone = [action["runbook"] for action in done if action["undone"]]
+        for what, found, should in (
+            ("incidents", len(result.incidents), expected.incidents),
+            ("kept", kept, sorted(expected.kept)),
+            ("taken back", len(undone), expected.undone),
+            ("approvals", len(result.approvals), expected.approvals),
+        ):
+            if found != should:
+                problems.append(f"{what}: {found}, should be {should}")
+        for detail in result.incidents:
+            if detail["incident"]["state"] not in _OVER:
+                problems.append(
+                    f"{detail['incident']['id']} is {detail['incident']['state']}: {detail['incident']['reason']}"
+                )
+        if result.distinct_alerts < expected.distinct_alerts:
+            problems.append(f"only {result.distinct_alerts} alerts, the scenario promises {expected.distinct_alerts}")
+        if any(not (plan["diff"] and plan["undo"] and plan["blast_radius"]) for plan in result.approvals):
+            problems.append("an approval was asked for without saying what would be done")
+        return problems
+
+    def _time(self) -> None:
+        if not self.result.incidents:
+            return
+        detail = self.result.incidents[0]
+        marks = {fact["alert"]["fingerprint"] for fact in detail["facts"] if fact["fact"] == "alert-joined"}
+        told = min((one.at for one in self._deliveries() if one.fingerprint in marks), default=None)
+        self.result.alert_to_diagnosis_s = _since(told, detail, ("Diagnosed",))
+        self.result.alert_to_resolved_s = _since(told, detail, ("Kept", "Cleared"))
+
+    async def _recover(self, before: Objects) -> None:
+        await self.scenario.recover(self._stage.lab)
+        restore(self._stage.lab, before)
+
+
+def _since(told: datetime | None, detail: Detail, types: tuple[str, ...]) -> float | None:
+    """Seconds from the sender's 2xx to the event; Primum may be quicker than its own answer."""
+    at = next((entry["at"] for entry in detail["timeline"] if entry["type"] in types), None)
+    if told is None or at is None:
+        return None
+    return round(max(0.0, (datetime.fromisoformat(at) - told).total_seconds()), 3)

@@ -1,0 +1,116 @@
+"""Where scenarios play: a lab in this process, a real Primum in processes of its own, and the API between them."""
+
+import asyncio
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+import httpx
+import structlog
+
+from eval.lab.lab import Lab, LabSettings
+from services.cli.supervisor import Supervisor, SupervisorSettings
+
+PACE: Final = 20.0
+"""How much faster than a real cluster the lab runs: images are pulled in a fifth of a second."""
+SETTLES_WITHIN_S: Final = 30.0
+PEOPLE: Final = "demo"
+
+
+@dataclass(frozen=True)
+class Organs:
+    """What is switched off or replaced from outside; nothing, unless a demo sabotages itself."""
+
+    disabled: Collection[str] = ()
+    modules: Mapping[str, str] = field(default_factory=dict)
+    drop_writes: bool = False
+
+
+class Stage:
+    """`async with Stage(seed=1) as stage:` has everything running and the shop at rest."""
+
+    def __init__(self, seed: int, organs: Organs | None = None, data: Path | None = None) -> None:
+        self.organs = organs or Organs()
+        self.lab = Lab(LabSettings(seed=seed, pace=PACE, senders=2))
+        self._data = data
+        self._stack = AsyncExitStack()
+        self.supervisor: Supervisor
+        self.data: Path
+        self._http: httpx.AsyncClient
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._set_up()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def stop_primum(self) -> None:
+        """Stop the services and their NATS; the lab, and the data, stay for the oracles."""
+        await self.supervisor.stop()
+
+    async def _set_up(self) -> None:
+        own = tempfile.TemporaryDirectory(prefix="primum-demo-", ignore_cleanup_errors=True)
+        self.data = self._data or Path(self._stack.enter_context(own))
+        await self._stack.enter_async_context(self.lab)
+        self.supervisor = Supervisor(
+            SupervisorSettings(data_dir=self.data, port=0, nats_url="", host="127.0.0.1"),
+            everywhere=self._environment(),
+            disabled=self.organs.disabled,
+            modules=self.organs.modules,
+            log=structlog.wrap_logger(structlog.ReturnLogger()),
+        )
+        await asyncio.gather(
+            self._stack.enter_async_context(self.supervisor), self.lab.until(self.lab.quiet, SETTLES_WITHIN_S)
+        )
+        headers = {"Authorization": f"Bearer {self.supervisor.token}"}
+        self._http = await self._stack.enter_async_context(
+            httpx.AsyncClient(base_url=self.supervisor.gateway_url, headers=headers, timeout=10, trust_env=False)
+        )
+        self.lab.send_to(f"{self.supervisor.gateway_url}/webhooks/alertmanager", self.supervisor.token)
+        if self.organs.drop_writes:
+            self.lab.faults.drop_writes()
+
+    def _environment(self) -> Mapping[str, str]:
+        """The settings of a team that lets Primum act, at the lab's pace."""
+        return {
+            "PRIMUM_CLUSTER": "lab",
+            "PRIMUM_KUBECONFIG": str(self.lab.kubeconfig(self.data / "kubeconfig")),
+            "PRIMUM_KUBE_CONTEXT": "lab",
+            "PRIMUM_PROMETHEUS_URL": self.lab.prometheus_url,
+            "PRIMUM_METRICS_WINDOW_S": "1.5",
+            "PRIMUM_MODE": "act",
+            "PRIMUM_PACE": str(PACE),
+            "PRIMUM_SURROUNDINGS_AGE_S": "0.5",
+            "PRIMUM_WATCH_S": "120",
+            "PRIMUM_RELAPSE_AFTER_S": "80",
+        }
+
+    # --- the real API
+
+    async def incidents(self) -> Sequence[Mapping[str, Any]]:
+        """Summaries of all incidents, newest first."""
+        listed: Sequence[Mapping[str, Any]] = (await self._get("/api/incidents"))["incidents"]
+        return listed
+
+    async def incident(self, name: str) -> Mapping[str, Any]:
+        """One incident whole."""
+        return await self._get(f"/api/incidents/{name}")
+
+    async def approve(self, name: str, plan_hash: str) -> None:
+        """Approve as a person would; an answer other than 200 raises."""
+        answer = await self._http.post(f"/api/incidents/{name}/approve", json={"plan_hash": plan_hash, "by": PEOPLE})
+        answer.raise_for_status()
+
+    async def _get(self, path: str) -> Mapping[str, Any]:
+        answer = await self._http.get(path)
+        answer.raise_for_status()
+        found: Mapping[str, Any] = answer.json()
+        return found

@@ -1,0 +1,51 @@
+"""The detector's composition root: which adapter stands behind which port."""
+
+import functools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from services.detector import handlers
+from services.detector.settings import Settings
+from services.detector.surroundings import Surroundings
+from shared.adapters import kubernetes_api
+from shared.adapters.prometheus import Prometheus
+from shared.bus.service import Bus, Duties, serve
+from shared.domain.events import Owner
+from shared.domain.ids import ClusterName
+
+
+def main() -> int:
+    """Run until SIGTERM; the exit status."""
+    settings = Settings()
+    return serve(Owner.DETECTOR, settings, functools.partial(_duties, settings))
+
+
+@asynccontextmanager
+async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(
+            kubernetes_api.connect(
+                settings.kubeconfig, settings.kube_context, ClusterName(settings.cluster), settings.kube_timeout_s
+            )
+        )
+        metrics = None
+        if settings.prometheus_url:
+            metrics = await stack.enter_async_context(
+                Prometheus(settings.prometheus_url, settings.prometheus_timeout_s)
+            )
+        context = handlers.Context(
+            ledger=bus.ledger,
+            surroundings=Surroundings(cluster, metrics, bus.clock, settings),
+            metrics=metrics,
+            timers=bus.timers,
+            activities=bus.activities,
+            clock=bus.clock,
+            identity=bus.identity,
+            settings=settings,
+            log=bus.log,
+        )
+        yield Duties(
+            wakes_on=handlers.WAKES_ON,
+            reconcile=functools.partial(handlers.reconcile, context=context),
+            on_alert=functools.partial(handlers.on_alert, context=context),
+        )
