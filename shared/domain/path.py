@@ -1,6 +1,7 @@
 """Paths into an object's body: JSON pointers whose list segments are names, because indexes move."""
 
 from copy import deepcopy
+from enum import Enum
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
@@ -53,22 +54,30 @@ def index_of(items: list[Json], segment: str) -> int | None:
     return None
 
 
-def _step(node: Json, segment: str) -> Slot:
-    if isinstance(node, dict) and segment in node:
-        return Present(value=node[segment])
+class _Nothing(Enum):
+    """What `_below` returns where nothing stands: null is something."""
+
+    HERE = "here"
+
+
+def _below(node: Json, segment: str) -> Json | _Nothing:
+    """The very value, not a copy of it: building a Slot would copy."""
+    if isinstance(node, dict):
+        return node.get(segment, _Nothing.HERE)
     if isinstance(node, list) and (index := index_of(node, segment)) is not None:
-        return Present(value=node[index])
-    return ABSENT
+        return node[index]
+    return _Nothing.HERE
 
 
 def read(body: JsonObject, path: str) -> Slot:
     """Return what stands at `path`."""
-    slot: Slot = Present(value=body)
+    node: Json = body
     for segment in segments(path):
-        if isinstance(slot, Absent):
-            return slot
-        slot = _step(slot.value, segment)
-    return slot
+        below = _below(node, segment)
+        if isinstance(below, _Nothing):
+            return ABSENT
+        node = below
+    return Present(value=node)
 
 
 def write(body: JsonObject, path: str, slot: Slot) -> JsonObject:
@@ -80,10 +89,10 @@ def write(body: JsonObject, path: str, slot: Slot) -> JsonObject:
     *parents, last = segments(path)
     node: Json = copy
     for segment in parents:
-        below = _step(node, segment)
-        if isinstance(below, Absent):
+        below = _below(node, segment)
+        if isinstance(below, _Nothing):
             raise ChangeConflict(path, "in an existing parent", "without one")
-        node = below.value
+        node = below
     if not isinstance(node, dict):
         raise ChangeConflict(path, "a field of an object", "an element of a list")
     if isinstance(slot, Absent):
