@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from math import ceil
+from typing import Final
 
 from shared.analyzers.cpu import COMFORTABLE_RATIO, SATURATED_RATIO, CpuUse, cpu_use
 from shared.analyzers.evidence import at, measured
@@ -9,17 +10,27 @@ from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Deployment
 from shared.domain.snapshot import Snapshot
 
+MOST_GROWTH: Final = 3.0
+"""One step at most triples a workload: more than that is for a person to decide."""
+
 
 def cpu_saturated(snapshot: Snapshot) -> Iterator[Finding]:
     """A Deployment whose ready pods use nearly all the CPU that they may: more of them would share the load."""
     for deployment in snapshot.deployments:
         use = cpu_use(deployment, snapshot)
         if use is not None and use.ratio >= SATURATED_RATIO:
-            yield _finding(deployment, use)
+            yield _finding(deployment, use, _refused_ratio(deployment, snapshot))
 
 
-def _finding(deployment: Deployment, use: CpuUse) -> Finding:
-    replicas = ceil(deployment.spec.replicas * use.ratio / COMFORTABLE_RATIO)
+def _refused_ratio(deployment: Deployment, snapshot: Snapshot) -> float:
+    """The part of the recent requests that failed: at the limit, use says what is served, not what is wanted."""
+    keys = [f"{front.ref.namespace}/{front.metadata.name}" for front in snapshot.services_of(deployment)]
+    return max((snapshot.recent[key].error_ratio for key in keys if key in snapshot.recent), default=0.0)
+
+
+def _finding(deployment: Deployment, use: CpuUse, refused_ratio: float) -> Finding:
+    wanted_ratio = use.ratio / max(1.0 - refused_ratio, 1.0 / MOST_GROWTH)
+    replicas = ceil(deployment.spec.replicas * min(wanted_ratio / COMFORTABLE_RATIO, MOST_GROWTH))
     namespace, name = deployment.ref.namespace, deployment.metadata.name
     return Finding(
         code=CauseCode.CPU_SATURATED,

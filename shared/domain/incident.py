@@ -257,6 +257,9 @@ def _changes(incident: Incident, record: Recorded) -> Mapping[str, object]:  # n
             return {"pending": event.plan, "reason": event.reason}
         case NoPlanLeft():
             return {"reason": "no plan is left: " + "; ".join(event.considered)}
+        case Approved() if incident.approval_expires_at is not None and record.at > incident.approval_expires_at:
+            # It is on the ledger and cannot be unread: it counts for nothing, and the plan is asked for again.
+            return {"approved": None, "reason": f"the approval by {event.by} came after it had expired"}
         case Approved() | PlanPicked():
             return {"approved": event.plan_hash, "reason": f"approved by {event.by}"}
         case Denied():
