@@ -1,5 +1,6 @@
 """The connection to NATS: a service's own, which never gives up, and a short one for commands."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
@@ -43,16 +44,29 @@ async def connect_for_ever(client: Client, url: str, name: str, watcher: Watcher
     )
 
 
+async def close(client: Client) -> None:
+    """Close a connection, if there is or was to be one: nats-py cannot close what it never began."""
+    if client.is_connected or client.is_reconnecting or client.is_connecting:
+        await client.close()
+
+
 @asynccontextmanager
 async def connected(url: str, timeout_s: float = 5.0) -> AsyncIterator[Client]:
     """Connect for the time of a command. Raises LedgerUnavailable."""
-    client = Client()
+    client, reasons = Client(), list[str]()
     try:
-        await client.connect(
-            url, connect_timeout=max(1, round(timeout_s)), allow_reconnect=False, error_cb=_error_callback(_nobody)
-        )
+        async with asyncio.timeout(timeout_s):
+            # Two attempts, one after the other: nats-py knows no single one.
+            await client.connect(
+                url,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                error_cb=_error_callback(reasons.append),
+            )
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
-        raise LedgerUnavailable(f"no NATS answers at {address(url)} ({_reason(error)})") from error
+        reason = reasons[-1] if reasons else _reason(error)
+        raise LedgerUnavailable(f"no NATS answers at {address(url)} ({reason})") from error
     try:
         yield client
     finally:
@@ -77,10 +91,6 @@ def _callback(say: Said, what: str) -> Callable[[], Awaitable[None]]:
         say(what)
 
     return on_change
-
-
-def _nobody(_: str) -> None:
-    """For a command the exception says it all."""
 
 
 def _reason(error: Exception) -> str:

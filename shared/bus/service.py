@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from starlette.routing import BaseRoute
 from structlog.typing import FilteringBoundLogger
 
-from shared.adapters.nats_connection import Watcher, address, connect_for_ever
+from shared.adapters.nats_connection import Watcher, address, close, connect_for_ever
 from shared.adapters.nats_dead import NatsDeadLetters
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_kv import NatsActivities, NatsHeartbeats
@@ -105,7 +105,7 @@ async def run(
     bus = bus_of(owner, settings, log)
     try:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(bus.connection.close)
+            stack.push_async_callback(close, bus.connection)
             duties = await stack.enter_async_context(build(bus))
             service = _Service(bus, duties)
             listening = web.listen(settings.host, settings.port)
@@ -156,7 +156,7 @@ class _Service:
         self._pulls = [self._pull(source) for source in self._sources()]
         self._complaint = f"no NATS answers at {address(bus.settings.nats_url)} yet"
         self._prepared = asyncio.Lock()
-        self._stopping = False
+        self._stopping, self._swept = False, False
         self._busy: set[asyncio.Task[Any] | None] = set()
         self._closed = asyncio.Event()
 
@@ -166,7 +166,8 @@ class _Service:
             return ["the service stops"]
         if not self._bus.connection.is_connected:
             return [self._complaint]
-        return [problem for each in self._pulls if (problem := each.problem()) is not None]
+        problems = [problem for each in self._pulls if (problem := each.problem()) is not None]
+        return problems or ([] if self._swept else ["the open incidents were not looked at yet"])
 
     async def run(self, stop: asyncio.Event) -> int:
         """Do all of it until `stop`, or until something breaks."""
@@ -279,6 +280,7 @@ class _Service:
         """Look at every open incident, whoever was or was not woken: a lost message delays, it never strands."""
         for incident in await self._bus.ledger.open_incidents():
             self._incidents.wake(incident)
+        self._swept = True
 
     # --- the connection
 

@@ -1,0 +1,83 @@
+"""Services under test on a real nats-server."""
+
+import functools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from nats.aio.client import Client
+
+from shared.adapters.nats_ledger import NatsLedger, Writer
+from shared.adapters.nats_server import EmbeddedNats
+from shared.adapters.system import RandomIdentity, SystemClock
+from shared.bus.service import Bus, Duties
+from shared.bus.settings import ServiceSettings
+from shared.domain.events import Owner
+from shared.testing.running import RunningService
+
+Start = Callable[..., RunningService]
+
+
+@pytest.fixture
+async def start(nats_server: EmbeddedNats, tmp_path: Path) -> AsyncIterator[Start]:
+    """Start a service in this loop: `start(owner, duties, **settings)`; it is stopped at the test's end."""
+    async with AsyncExitStack() as stack:
+        number = 0
+
+        def begin(owner: Owner, duties: Callable[[Bus], Duties], **settings: Any) -> RunningService:
+            nonlocal number
+            number += 1
+            given = {"sweep_every_s": 3600, "grace_s": 2, "nats_url": nats_server.url, **settings}
+            service = RunningService(owner, ServiceSettings(runtime_dir=tmp_path / f"run-{number}", **given), duties)
+            stack.push_async_callback(service.stop)
+            return service
+
+        yield begin
+
+
+@pytest.fixture
+async def start_gateway(
+    nats_server: EmbeddedNats, tmp_path: Path
+) -> AsyncIterator[Callable[..., Awaitable[httpx.AsyncClient]]]:
+    """Call it with settings to start a gateway; it gives a client that bears the token."""
+    from services.gateway.app import duties  # noqa: PLC0415 - only some of these tests need the service
+    from services.gateway.settings import GatewaySettings  # noqa: PLC0415 - as above
+
+    async with AsyncExitStack() as stack:
+
+        async def begin(*, ready: bool = True, **settings: Any) -> httpx.AsyncClient:
+            folder = tmp_path / "run-gateway"
+            given = {
+                "nats_url": nats_server.url,
+                "token": "open-sesame",
+                "sweep_every_s": 3600,
+                "grace_s": 1,
+                **settings,
+            }
+            chosen = GatewaySettings(runtime_dir=folder, **given)
+            service = RunningService(Owner.GATEWAY, chosen, functools.partial(duties, chosen))
+            stack.push_async_callback(service.stop)
+            await (service.ready() if ready else service.listening())
+            url = json.loads((folder / "service-gateway.json").read_text())["url"]
+            bearer = {"Authorization": f"Bearer {chosen.token.get_secret_value()}"}
+            http = httpx.AsyncClient(base_url=url, headers=bearer, timeout=10, trust_env=False)
+            return await stack.enter_async_context(http)
+
+        yield begin
+
+
+@pytest.fixture
+async def gateway(start_gateway: Callable[..., Awaitable[httpx.AsyncClient]], connection: Client) -> httpx.AsyncClient:
+    """A client of a gateway that is ready, on a server where all streams are there."""
+    assert connection.is_connected
+    return await start_gateway()
+
+
+@pytest.fixture
+def ledger(connection: Client) -> Callable[[Owner], NatsLedger]:
+    """The ledger as a service of that name sees it."""
+    return lambda owner: NatsLedger(connection, Writer(owner, SystemClock(), RandomIdentity()))
