@@ -42,15 +42,20 @@ def main() -> int:
         where = ", ".join(f"PRIMUM_{part}".upper() for problem in error.errors() for part in problem["loc"])
         print(f"error: {where} cannot work: {in_words(error)}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return REFUSED
-    return serve(Owner.GATEWAY, settings, functools.partial(_duties, settings))
+    return serve(Owner.GATEWAY, settings, functools.partial(_build, settings))
 
 
 @asynccontextmanager
-async def _duties(settings: GatewaySettings, bus: Bus) -> AsyncIterator[Duties]:
+async def _build(settings: GatewaySettings, bus: Bus) -> AsyncIterator[Duties]:
+    yield duties(settings, bus)
+
+
+def duties(settings: GatewaySettings, bus: Bus) -> Duties:
+    """What the gateway does. Raises PrimumError for settings that can never work."""
     check_binding(settings.host, settings.token.get_secret_value())
     cluster_named(settings.cluster)
     notifier = WebhookNotifier(settings.notify_url, settings.notify_timeout_s) if settings.notify_url else None
     url = settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
     teller = Teller(bus.ledger, notifier, url, bus.activities, bus.log)
     api = Api(settings=settings, ledger=bus.ledger, inbox=bus.inbox, activities=bus.activities, clock=bus.clock)
-    yield Duties(wakes_on=WAKES_ON, reconcile=teller.reconcile, routes=api.routes())
+    return Duties(wakes_on=WAKES_ON, reconcile=teller.reconcile, routes=api.routes())

@@ -6,7 +6,7 @@ from datetime import datetime
 from services.gateway.sentences import details, sentence
 from shared.domain.cause import Cause
 from shared.domain.change import Evict, Patch
-from shared.domain.events import AlertJoined, Fact, Noted, Recorded, SampleTaken
+from shared.domain.events import AlertJoined, Fact, Noted, Recorded, SampleTaken, SymptomRead
 from shared.domain.frozen import Frozen, Json, JsonObject
 from shared.domain.incident import NEEDS_A_PERSON, Incident
 from shared.domain.runbook import Plan, describe
@@ -137,6 +137,8 @@ def _note(fact: Fact) -> str:
             return f"{alert.status} {alert.name} ({alert.fingerprint}) belongs here: {because}"
         case SampleTaken(transaction=transaction, symptom=symptom):
             return f"measured for {transaction}: {symptom.symptom}, {symptom.reason}"
+        case SymptomRead(symptom=symptom):
+            return f"measured: {symptom.symptom}, {symptom.reason}"
         case Noted(text=text):
             return text
 
