@@ -249,7 +249,7 @@ class KubernetesCluster:
 
     async def _ask(self, asked: str, request: Awaitable[Any], *, expected: str) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s):  # also over a sign-in plugin that hangs
                 body = _parsed(await (await request).read())
         except ApiException as error:
             if asked.startswith("evict") and error.status == 429 and (status := status_of(error)):

@@ -1,5 +1,6 @@
 """Where the Kubernetes API is and how to sign in: a kubeconfig, or the ServiceAccount of the pod we run in."""
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -121,9 +122,11 @@ async def _from_kubeconfig(configuration: Configuration, paths: list[Path], cont
 
 def _refresher(loader: Any) -> Any:
     """Renew an exec plugin's token when it ran out: the library would go on with the old one for ever."""
+    one_at_a_time = asyncio.Lock()
 
     async def refresh(configuration: Configuration) -> None:
-        await loader.load_from_exec_plugin()
+        async with one_at_a_time:
+            await loader.load_from_exec_plugin()
         configuration.api_key["BearerToken"] = loader.token
 
     return refresh

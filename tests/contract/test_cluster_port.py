@@ -192,6 +192,18 @@ async def test_a_list_element_that_went_is_a_change_conflict(cluster: Cluster, s
     assert (await cluster.read(service)).at("/spec/ports/other/targetPort") == 8080
 
 
+async def test_a_list_element_whose_index_moved_is_a_moved_object(cluster: Cluster, service: Ref, lab: Lab) -> None:
+    """Another port before ours: its value is as it was, so reading again is all that is needed."""
+    before = await cluster.read(service)
+    patch = patching(before, ("/spec/ports/http/targetPort", 9999))
+    ports = [{"name": "first", "port": 81, "targetPort": 81}, {"name": "http", "port": 8080, "targetPort": 8080}]
+    edit_by_a_person(lab, service, spec={"ports": ports})
+    with pytest.raises(ObjectMoved):
+        await cluster.write(patch, before, MARKED)
+    after = await written(cluster, patch, MARKED)
+    assert (after.at("/spec/ports/first/targetPort"), after.at("/spec/ports/http/targetPort")) == (81, 9999)
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -305,6 +317,18 @@ async def test_a_mark_on_a_moved_object_is_refused(cluster: Cluster, service: Re
     edit_by_a_person(lab, service, metadata={"annotations": {"note": "hello"}})
     with pytest.raises(ObjectMoved):
         await cluster.mark(seen, LATER)
+
+
+async def test_a_mark_on_an_object_that_lost_its_labels_is_refused_as_moved(
+    cluster: Cluster, service: Ref, lab: Lab
+) -> None:
+    """The server says 422, for the label has no parent any more: what is meant is that it moved."""
+    seen = await cluster.read(service)
+    edit_by_a_person(lab, service, metadata={"labels": None})
+    with pytest.raises(ObjectMoved):
+        await cluster.mark(seen, LATER)
+    marked = await cluster.mark(await cluster.read(service), LATER)
+    assert marked.at("/metadata/labels") == {MARK: LATER}
 
 
 # --- evictions

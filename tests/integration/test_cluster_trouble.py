@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from eval.lab.lab import Lab
+from shared.adapters import kubernetes_config
 from shared.adapters.kubernetes_api import KubernetesCluster, connect
 from shared.domain.change import Evict, Patch, replace
 from shared.domain.cluster import Kind, Object, Ref
@@ -260,6 +261,24 @@ async def test_without_any_kubeconfig_outside_a_pod_it_says_how_to_name_one(
     with pytest.raises(ClusterUnavailable, match=r"no kubeconfig was found.*PRIMUM_KUBECONFIG"):
         async with connect(None, None, NAME, timeout_s=5):
             pass
+
+
+async def test_in_a_pod_without_a_kubeconfig_it_is_the_pods_service_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token and the certificates that the kubelet mounts, and the address in the environment."""
+    for name, text in (("TOKEN", "mounted"), ("CERT", "no certificate, but a file")):
+        path = tmp_path / name
+        path.write_text(text)
+        monkeypatch.setattr(f"kubernetes.aio.config.incluster_config.SERVICE_{name}_FILENAME", str(path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    configuration = await kubernetes_config.load(None, None)
+    assert configuration.host == "https://10.96.0.1:443"
+    assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer mounted"
+    assert configuration.ssl_ca_cert == str(tmp_path / "CERT")
 
 
 async def test_without_a_setting_it_uses_what_kubectl_uses(
