@@ -29,9 +29,12 @@ class Watcher(NamedTuple):
 
 
 async def connect_for_ever(client: Client, url: str, name: str, watcher: Watcher) -> None:
-    """Connect, however long that takes, and connect again whenever the connection breaks."""
+    """Connect, however long that takes, and connect again whenever the connection breaks.
+
+    `url` may name several servers of one cluster, with commas between.
+    """
     await client.connect(
-        url,
+        url.split(","),
         name=name,
         connect_timeout=2,
         reconnect_time_wait=_RETRY_EVERY_S,  # type: ignore[arg-type]  # it sleeps that long; the hint is too narrow

@@ -132,6 +132,7 @@ class NatsLedger:
             last = await self._stream.write(*writes, *side, batch_id=self._writer.identity.new("batch"))
             first = last - len(side) - len(drafts) + 1
         except (Conflict, OutcomeUnknown):
+            self._folds.forget(incident.id)  # a server that lost its newest seconds would contradict it for ever
             found = await self._find(incident, drafts[0].id)
             if found is None:
                 raise
@@ -159,6 +160,9 @@ class _Folds:
 
     def get(self, incident: IncidentId) -> Incident:
         return self._by_id.get(incident, Incident(id=incident))
+
+    def forget(self, incident: IncidentId) -> None:
+        self._by_id.pop(incident, None)
 
     def keep(self, folded: Incident) -> Incident:
         known = self.get(folded.id)

@@ -10,7 +10,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.domain.errors import Conflict, LedgerUnavailable
+from shared.domain.errors import Conflict, LedgerUnavailable, Refuse
 from shared.domain.frozen import Json
 
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
@@ -68,7 +68,7 @@ class NatsStream:
     async def write(self, *writes: Write, batch_id: str = "") -> int:
         """Write all or nothing, and return the sequence of the last one; a batch has the ones just before it.
 
-        Raises Conflict if an expectation does not hold, OutcomeUnknown if no answer came. More than one write needs
+        Raises Conflict if an expectation does not hold, OutcomeUnknown if no answer came, Refuse if it is too large. More than one write needs
         a `batch_id` that nobody else uses.
         """
         self._must_be_connected()
@@ -84,6 +84,11 @@ class NatsStream:
             reply = await self._connection.request(last.subject, last.data, self._timeout_s, headers=headers[-1])
         except nats.errors.NoRespondersError as error:
             raise LedgerUnavailable(f"no stream takes {last.subject}") from error
+        except nats.errors.MaxPayloadError as error:
+            sizes = f"{max(len(write.data) for write in writes)} bytes, the server takes {self._connection.max_payload}"
+            raise Refuse(
+                f"a message to {self.name} is too large: {sizes}", advice="raise max_payload of NATS"
+            ) from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise OutcomeUnknown(f"no word on a write to {self.name} ({type(error).__name__})") from error
         return self._sequence(reply)

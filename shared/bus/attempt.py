@@ -17,6 +17,7 @@ from shared.domain.errors import (
     Conflict,
     LedgerUnavailable,
     MetricsUnavailable,
+    PrimumError,
     Refuse,
     Retry,
 )
@@ -29,6 +30,10 @@ _RUNS: Final = 5
 """How often a run that lost a race is repeated at once."""
 _SHORTEST_S: Final = 0.25
 _LONGEST_S: Final = 30.0
+
+
+class HandlerTooSlowError(PrimumError):
+    """A handler did not return: it was cancelled, wherever it was."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,17 @@ class Attempts:
 
     async def _until_it_wins(self, handle: Callable[[], Awaitable[None]]) -> Settlement:
         """Run; whoever loses a race folds and decides again at once."""
-        lost = ""
+        lost, limit_s = "", self.settings.handler_timeout_s
         for _ in range(_RUNS):
             try:
-                async with asyncio.timeout(self.settings.handler_timeout_s):
+                async with asyncio.timeout(limit_s) as limit:
                     await handle()
             except Conflict as error:
                 lost = str(error)
+            except TimeoutError as error:
+                if not limit.expired():
+                    raise
+                raise HandlerTooSlowError(f"no end within {limit_s:g} s") from error
             else:
                 return Done()
         return Later(_SHORTEST_S, f"lost {_RUNS} races: {lost}")

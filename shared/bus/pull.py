@@ -119,8 +119,10 @@ class Pull:
             while True:
                 if not self._there:
                     await self._make()
-                else:
+                elif self._connection.is_connected:
                     await self._ask(inbox, await self._feeds.room())
+                else:  # nats-py would keep every request and send them all at the reconnect
+                    await self._clock.sleep(_PAUSE_S)
         finally:
             await self._let_go(subscription)
 

@@ -23,7 +23,7 @@ from shared.bus import log as logs
 from shared.bus import pull, streams, web
 from shared.bus.attempt import OUTAGES, Attempts
 from shared.bus.delivery import Delivery, Held
-from shared.bus.settings import ServiceSettings
+from shared.bus.settings import REFUSED, ServiceSettings
 from shared.bus.work import Alerts, Incidents, Run
 from shared.domain.alert import Alert
 from shared.domain.errors import LedgerUnavailable, PrimumError
@@ -36,8 +36,6 @@ from shared.ports.ledger import Heartbeats, Inbox, Ledger, Timers
 _HELD_PER_WORKER: Final = 16
 """Messages of one stream that are held for each worker: enough to coalesce, few enough to share with other replicas."""
 FAILED: Final = 1
-REFUSED: Final = 2
-"""The exit status of a service whose settings can never work."""
 
 
 @dataclass(frozen=True)
@@ -244,11 +242,15 @@ class _Service:
         settings = self._settings
         return [
             self._every(settings.sweep_every_s, self._sweep),
-            self._every(settings.ack_wait_s / 3, self._held.renew),
+            self._every(settings.ack_wait_s / 3, self._renew),
             self._every(settings.activity_ttl_s / 3, self._bus.activities.repeat),
             self._until_closed(),
             *(self._steadily(loop) for loop in self._duties.background),
         ]
+
+    async def _renew(self) -> None:
+        if self._bus.connection.is_connected:  # later it would be stale, and nats-py would send it all the same
+            await self._held.renew()
 
     async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
         await self._all_made()

@@ -1,9 +1,10 @@
 """What every service can be told through the environment: `PRIMUM_<NAME>`."""
 
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -44,3 +45,19 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     pace: float = Field(default=1.0, gt=0)
     """How many times faster than a real cluster this one is (the lab): what runbooks say of time is divided by it."""
+
+
+AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
+REFUSED = 2
+"""The exit status of a service whose settings can never work."""
+
+
+def load(kind: type[AnySettings]) -> AnySettings:
+    """Read a service's settings from the environment; if they are wrong, say in a line each what, and exit with 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "PRIMUM_" + "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"{name}: {problem['msg']}\n")  # the value stays unsaid: it may be a secret
+        sys.exit(REFUSED)

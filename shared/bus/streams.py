@@ -90,13 +90,15 @@ async def ensure(js: JetStreamContext, keeping: Keeping | None = None) -> None:
 
     Several services do this at once: the loser of a race to create finds the stream there.
     """
-    for wanted in streams(keeping or Keeping()):
-        name = str(wanted.name)
+    for config in streams(keeping or Keeping()):
+        wanted, name = config, str(config.name)
         try:
             found = (await js.stream_info(name)).config
         except NotFoundError:
             await _create(js, wanted)
             continue
+        # More copies than we ask for are an operator's decision.
+        wanted = replace(wanted, num_replicas=max(wanted.num_replicas or 1, found.num_replicas or 1))
         if _differs(wanted, found):
             await js.update_stream(wanted)
 

@@ -17,6 +17,8 @@ def draft(
 
     Raises IllegalTransition if the table has no place for an event there, or gives it to another service.
     """
+    if not events:
+        raise ValueError("an append has at least one event")
     drafts: list[Recorded] = []
     for event, event_id in zip(events, ids, strict=True):
         if owner not in owners_in(incident.state, event):

@@ -217,6 +217,12 @@ async def test_what_is_no_event_is_refused_with_its_place(ledger: Ledgers, conne
         await ledger(Owner.GATEWAY).fold(A)
 
 
+async def test_what_nats_cannot_take_is_refused(ledger: Ledgers) -> None:
+    """A message beyond the server's limit would never arrive: trying again is no use."""
+    with pytest.raises(Refuse, match="too large"):
+        await ledger(Owner.DETECTOR).note(A, Noted(text="x" * 9_000_000))
+
+
 async def test_a_fold_reads_on_where_it_stopped(ledger: Ledgers) -> None:
     """A ledger that knows the incident sees what another appended since."""
     reader = ledger(Owner.GATEWAY)

@@ -359,6 +359,22 @@ async def test_a_crash_in_the_background_stops_the_service(start: Start) -> None
     assert await service.ended() == 1
 
 
+async def test_a_handler_that_does_not_end_is_cut_off(start: Start, ledger: Ledgers) -> None:
+    """An incident is not held for ever by one call that hangs: it is cancelled, counted, and tried again."""
+    script = Script([_waiting_for(asyncio.Event())])
+    await start(Owner.DIAGNOSER, on(script), handler_timeout_s=0.1).ready()
+    await ledger(Owner.DETECTOR).open(A, opened())
+    assert [await script.called(), await script.called()] == [A, A]
+
+
+async def test_it_can_be_stopped_while_it_waits_for_nats(start: Start, nats_server: EmbeddedNats) -> None:
+    """A service that never found its NATS ends as cleanly as any."""
+    await nats_server.stop()
+    service = start(Owner.DIAGNOSER, on(Script()))
+    await service.listening()
+    assert await service.stop() == 0
+
+
 async def test_what_it_does_is_said_again_and_again(start: Start) -> None:
     """An activity outlives the bucket's forgetting for as long as the service runs."""
     service = start(Owner.DIAGNOSER, on(Script()), activity_ttl_s=1)
