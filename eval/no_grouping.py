@@ -2,9 +2,8 @@
 
 import sys
 
-from services.detector.app import main
-
 from services.detector import decide
+from services.detector.app import main
 from shared.analyzers.topology import Topology
 from shared.domain.alert import Alert
 from shared.domain.ids import CorrelationKey

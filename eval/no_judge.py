@@ -4,9 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from services.mitigator.app import main
-
 from services.mitigator import decide
+from services.mitigator.app import main
 from shared.domain.events import Kept, SampleTaken
 from shared.domain.health import Verdict, VerdictWord
 from shared.domain.transaction import Transaction

@@ -34,6 +34,8 @@ class Result:
     incidents: Sequence[Detail] = ()
     approvals: list[Mapping[str, Any]] = field(default_factory=list)
     """The plans that a person was shown."""
+    merged: int = 0
+    """Incidents that proved to be part of another one, and were closed into it."""
     distinct_alerts: int = 0
     alert_to_diagnosis_s: float | None = None
     alert_to_resolved_s: float | None = None
@@ -54,6 +56,7 @@ class Result:
             "actions": [action for detail in self.incidents for action in actions(detail)],
             "alert_to_diagnosis_s": self.alert_to_diagnosis_s,
             "alert_to_resolved_s": self.alert_to_resolved_s,
+            "merged": self.merged,
             "distinct_alerts": self.distinct_alerts,
             "problems": self.problems,
         }
@@ -110,7 +113,9 @@ class Play:
     async def _ended(self) -> bool:
         result, expected, lab = self.result, self.scenario.expected, self._stage.lab
         new = [item["id"] for item in await self._stage.incidents() if item["id"] not in self._known]
-        result.incidents = [await self._stage.incident(name) for name in reversed(new)]
+        whole = [await self._stage.incident(name) for name in reversed(new)]
+        result.incidents = [detail for detail in whole if not _merged(detail)]
+        result.merged = len(whole) - len(result.incidents)
         result.distinct_alerts = len({one.fingerprint for one in self._deliveries()})
         for detail in result.incidents:
             await self._approve(detail)
@@ -126,8 +131,8 @@ class Play:
         if detail["incident"]["state"] != "awaiting_approval" or plan is None:
             return
         if len(self.result.approvals) < self.scenario.expected.approvals:
-            self.result.approvals.append(plan)
-            await self._stage.approve(detail["incident"]["id"], plan["hash"])
+            if await self._stage.approve(detail["incident"]["id"], plan["hash"]):
+                self.result.approvals.append(plan)
 
     def _deliveries(self) -> Sequence[Delivery]:
         return self._stage.lab.alertmanager.deliveries[self._delivered :]
@@ -183,6 +188,11 @@ class Play:
     async def _recover(self, before: Objects) -> None:
         await self.scenario.recover(self._stage.lab)
         restore(self._stage.lab, before)
+
+
+def _merged(detail: Detail) -> bool:
+    """Whether it proved to be part of another incident, and was closed into that."""
+    return any(entry["type"] == "Merged" for entry in detail["timeline"])
 
 
 def _since(told: datetime | None, detail: Detail, types: tuple[str, ...]) -> float | None:

@@ -104,10 +104,13 @@ class Stage:
         """One incident whole."""
         return await self._get(f"/api/incidents/{name}")
 
-    async def approve(self, name: str, plan_hash: str) -> None:
-        """Approve as a person would; an answer other than 200 raises."""
+    async def approve(self, name: str, plan_hash: str) -> bool:
+        """Approve as a person would; False if the incident has moved on meanwhile (409)."""
         answer = await self._http.post(f"/api/incidents/{name}/approve", json={"plan_hash": plan_hash, "by": PEOPLE})
+        if answer.status_code == httpx.codes.CONFLICT:
+            return False
         answer.raise_for_status()
+        return True
 
     async def _get(self, path: str) -> Mapping[str, Any]:
         answer = await self._http.get(path)

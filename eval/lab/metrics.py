@@ -22,10 +22,11 @@ COUNTERS: Final = {
 class Exporter:
     """Collects all samples of one scrape. Label tuples are made once and kept: they are most of the cost."""
 
-    def __init__(self, store: Store, kubelet: Kubelet, traffic: Traffic) -> None:
+    def __init__(self, store: Store, kubelet: Kubelet, traffic: Traffic, pace: float) -> None:
         self._store = store
         self._kubelet = kubelet
         self._traffic = traffic
+        self._pace = pace
         self._known: dict[tuple[str, ...], Labels] = {}
 
     def samples(self, now_s: float) -> Iterator[Sample]:
@@ -110,7 +111,8 @@ class Exporter:
                 pairs = self._labels(
                     "u", namespace=meta["namespace"], pod=meta["name"], container=container.name, node=run.node
                 )
-                yield "container_cpu_usage_seconds_total", pairs, container.cpu_s
+                # Samples carry the wall's time: without the pace, a core would seem to work for `pace` seconds a second.
+                yield "container_cpu_usage_seconds_total", pairs, container.cpu_s / self._pace
                 memory = float(int(container.memory_mib(now_s) * quantity.MIB))
                 yield "container_memory_working_set_bytes", pairs, memory
 

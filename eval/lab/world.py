@@ -51,7 +51,7 @@ class World:
         self.kubelet = Kubelet(self.store, recorder, self.registry)
         self._endpoints = EndpointsController(self.store)
         self.traffic = Traffic(rng, self.store, self.kubelet, self.shop)
-        self.exporter = Exporter(self.store, self.kubelet, self.traffic)
+        self.exporter = Exporter(self.store, self.kubelet, self.traffic, pace)
         self._series = SeriesStore()
         self.queries = QueryEngine(self._series)
         self.rules = RuleEngine(self.queries, pace)

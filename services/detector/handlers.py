@@ -23,7 +23,6 @@ from shared.domain.events import (
 )
 from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident, State
-from shared.measure.health import ailing, health_of
 from shared.measure.symptom import alerts_of, last_reading, read_symptom
 from shared.ports.clock import Clock
 from shared.ports.identity import Identity
@@ -115,9 +114,13 @@ def _title(alert: Alert, group: decide.Group) -> str:
 
 
 def _ailing_root(root: Ref | None, view: View | None) -> str | None:
+    """Why the root, or a Service in front of it, is unwell; None if it is well, or if there is none."""
     if view is None or root is None:
         return None
-    return ailing(health_of([root], view.snapshot))
+    workload = view.snapshot.deployment(root)
+    fronts = [service.ref for service in view.snapshot.services_of(workload)] if workload else []
+    unwell = view.topology.unwell
+    return next((f"{ref}: {unwell[ref].why}" for ref in (root, *fronts) if ref in unwell), None)
 
 
 async def _join(incident: IncidentId, alert: Alert, group: decide.Group, context: Context) -> None:

@@ -137,12 +137,13 @@ def judge(  # noqa: PLR0913 - each is one independent piece of the evidence
     cause_gone: bool,
     postconditions_unmet: Sequence[str],
     look_again_s: float,
+    pace: float,
 ) -> Kept | KeptMoreToDo | UndoRequested | NotYet:
     """Say what becomes of an applied transaction, from the samples taken since, the newest last."""
     latest = samples[-1]
     settled = [sample.health for sample in samples if _settled(sample.health)]
     verdict = compare(transaction.before, settled or [latest.health])
-    judge_by = transaction.judge_by or now
+    judge_by = _deadline_of(transaction, settled, now, pace)
     if waiting := when(
         now,
         judge_by,
@@ -161,6 +162,14 @@ def judge(  # noqa: PLR0913 - each is one independent piece of the evidence
         circumstantial=transaction.plan.cause.circumstantial,
     )
     return _outcome(transaction, outcome, verdict, latest)
+
+
+def _deadline_of(transaction: Transaction, settled: Sequence[Health], now: datetime, pace: float) -> datetime:
+    """A runbook's effect shows within its time from the moment that the rollout was over, not from the latest moment."""
+    latest = transaction.judge_by or now
+    if not settled:
+        return latest
+    return min(latest, settled[0].at + timedelta(seconds=transaction.plan.shows_within_s / pace))
 
 
 def _settled(health: Health) -> bool:

@@ -16,6 +16,7 @@ from shared.domain.events import (
     NoPlanLeft,
     Proposed,
     Stale,
+    SymptomRead,
     TransactionOpened,
 )
 from shared.domain.ids import TransactionId
@@ -129,6 +130,7 @@ async def _ask(incident: Incident, plan: Plan, reason: str, context: Context) ->
 async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapshot, context: Context) -> None:
     facts = await context.ledger.facts(incident.id)
     symptom = await read_symptom(alerts_of(facts), context.metrics, last_reading(facts))
+    await context.ledger.note(incident.id, SymptomRead(symptom=symptom))
     locks = [lock for ref in plan.locked if (lock := await context.ledger.lock(ref)) is not None]
     if reason := decide.held_back(locks, await _held_objects(plan, snapshot, context), symptom):
         await _defer(incident, reason, context)

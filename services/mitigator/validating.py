@@ -47,6 +47,7 @@ async def _judge(incident: Incident, transaction: Transaction, snapshot: Snapsho
         cause_gone=not any(cause.is_same(finding) for finding in findings(snapshot)),
         postconditions_unmet=unmet_postconditions(context.catalog, transaction.plan, snapshot),
         look_again_s=context.settings.sample_every_s / context.settings.pace,
+        pace=context.settings.pace,
     )
     match outcome:
         case NotYet(until=until):
