@@ -196,7 +196,10 @@ async def test_a_list_element_whose_index_moved_is_a_moved_object(cluster: Clust
     """Another port before ours: its value is as it was, so reading again is all that is needed."""
     before = await cluster.read(service)
     patch = patching(before, ("/spec/ports/http/targetPort", 9999))
-    ports = [{"name": "first", "port": 81, "targetPort": 81}, {"name": "http", "port": 8080, "targetPort": 8080}]
+    ports: list[Json] = [
+        {"name": "first", "port": 81, "targetPort": 81},
+        {"name": "http", "port": 8080, "targetPort": 8080},
+    ]
     edit_by_a_person(lab, service, spec={"ports": ports})
     with pytest.raises(ObjectMoved):
         await cluster.write(patch, before, MARKED)
