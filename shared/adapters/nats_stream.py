@@ -68,8 +68,8 @@ class NatsStream:
     async def write(self, *writes: Write, batch_id: str = "") -> int:
         """Write all or nothing, and return the sequence of the last one; a batch has the ones just before it.
 
-        Raises Conflict if an expectation does not hold, OutcomeUnknown if no answer came, Refuse if it is too large. More than one write needs
-        a `batch_id` that nobody else uses.
+        More than one write needs a `batch_id` that nobody else uses. Raises Conflict if an expectation does not hold,
+        OutcomeUnknown if no answer came, Refuse if a message is too large.
         """
         self._must_be_connected()
         *first, last = writes
@@ -85,9 +85,10 @@ class NatsStream:
         except nats.errors.NoRespondersError as error:
             raise LedgerUnavailable(f"no stream takes {last.subject}") from error
         except nats.errors.MaxPayloadError as error:
-            sizes = f"{max(len(write.data) for write in writes)} bytes, the server takes {self._connection.max_payload}"
+            size, most = max(len(write.data) for write in writes), self._connection.max_payload
             raise Refuse(
-                f"a message to {self.name} is too large: {sizes}", advice="raise max_payload of NATS"
+                f"a message of {size} bytes to {self.name} is too large: NATS takes {most}",
+                advice="raise max_payload in its settings",
             ) from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise OutcomeUnknown(f"no word on a write to {self.name} ({type(error).__name__})") from error
@@ -124,7 +125,6 @@ class NatsStream:
                     start = found[-1].sequence if found else sequence
                     question = {"batch": _READ_AT_ONCE, "next_by_subj": filter_, "seq": start + 1}
                     await self._connection.publish(self._direct_get, json.dumps(question).encode(), reply=inbox)
-                    more = False
                     while _status(message := await subscription.next_msg(self._timeout_s)) is None:
                         found.append(_stored(message))
                     more = self._more(message)
