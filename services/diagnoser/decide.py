@@ -173,12 +173,12 @@ def worth_another_look(
 ) -> bool:
     """Whether the cluster may show more in a moment: alerts can come before the state that explains them.
 
-    So it is where nothing was found, or only a rollout while something is visibly broken.
+    So it is where nothing was found, or only a rollout while its pods do not get well: why they do not will show.
     """
     since = incident.updated_at
     if since is None or now - since >= timedelta(seconds=grace_s):
         return False
     if not causes:
         return True
-    broken = any(cause.object in topology.unwell for cause in causes)
+    broken = any((seen := topology.unwell.get(cause.object)) and seen.structural for cause in causes)
     return broken and all(cause.circumstantial for cause in causes)

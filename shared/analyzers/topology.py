@@ -61,6 +61,16 @@ class Topology:
         looks well, so then the nearest unhealthy one downstream begins. A Service whose fault is its workload's
         stands for that workload.
         """
+        if ref not in self._roots:
+            self._roots[ref] = self._find_root(ref)
+        return self._roots[ref]
+
+    @cached_property
+    def _roots(self) -> dict[Ref, Root]:
+        """What was asked already: a storm asks hundreds of times for a few."""
+        return {}
+
+    def _find_root(self, ref: Ref) -> Root:
         if ref not in self.graph:
             return Root(ref=ref, because=f"{ref} is not in the topology")
         for start in (ref, *self._fronts_of(ref)):
@@ -138,7 +148,20 @@ class Topology:
         return behind[0] if len(behind) == 1 else ref
 
     def _deepest_unwell_way(self, start: Ref) -> tuple[Ref, ...]:
-        """The longest of the shortest ways from `start` over unhealthy nodes; equals by name."""
+        """The way from `start` over unhealthy nodes to the one that nothing unhealthy below it explains.
+
+        What shows in the cluster's objects goes before what only errs or is busy: that may be its doing. Equals go
+        by distance, then by name.
+        """
+        ways = self._unwell_ways(start)
+        sick = [ref for ref in ways if ref in self.unwell]
+        grave = {ref for ref in sick if self.unwell[ref].structural} or set(sick)
+        below = self.graph.subgraph(ways)
+        deepest = [ref for ref in grave if not grave & nx.descendants(below, ref)] or list(grave) or [start]
+        return ways[min(deepest, key=lambda ref: (-len(ways[ref]), ref))]
+
+    def _unwell_ways(self, start: Ref) -> Mapping[Ref, tuple[Ref, ...]]:
+        """The shortest way from `start` to each node that unhealthy ones lead to."""
         ways: dict[Ref, tuple[Ref, ...]] = {start: (start,)}
         front = [start]
         while front:
@@ -149,7 +172,7 @@ class Topology:
                         ways[below] = (*ways[here], below)
                         reached.append(below)
             front = reached
-        return min(ways.values(), key=lambda way: (-len(way), way[-1]))
+        return ways
 
     def _nearest_unwell(self, ref: Ref) -> Ref | None:
         distances: Mapping[Ref, int] = nx.single_source_shortest_path_length(self.graph, ref)
@@ -158,8 +181,8 @@ class Topology:
 
     def _root(self, ref: Ref, way: tuple[Ref, ...]) -> Root:
         deepest = way[-1]
-        why, own = self.unwell[deepest]
-        root = deepest if own else self._workload_under(deepest)
+        why = self.unwell[deepest].why
+        root = deepest if self.unwell[deepest].own else self._workload_under(deepest)
         if deepest == ref:
             return Root(ref=root, because=f"{deepest} is unhealthy itself, and nothing downstream of it is: {why}")
         if way[0] != ref:

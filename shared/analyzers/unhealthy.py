@@ -1,6 +1,6 @@
 """What is visibly unwell, in a sentence; topology follows it downstream to the root."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from shared.analyzers.cpu import SATURATED_RATIO, cpu_use
@@ -11,40 +11,55 @@ from shared.domain.cluster import Ref
 from shared.domain.objects import Deployment, Service
 from shared.domain.snapshot import Snapshot
 
-ERRING_RATIO: Final = 0.05
+ERRING_RATIO: Final = 0.02
+"""Below what alerts fire at, so that the way from a caller to what it fails on does not break off."""
 ERRING_REQUESTS: Final = 20
 """Fewer requests within the metrics window say nothing of a ratio."""
 
 
 class Unwell(NamedTuple):
-    """Why something is unwell, and whether the fault can be its own: a Service that errs only shows its workload's."""
+    """Why something is unwell."""
 
     why: str
     own: bool = True
+    """Whether the fault can be its own: a Service that errs only shows its workload's."""
+    structural: bool = True
+    """Whether it shows in the cluster's objects; errors and load may be what a fault elsewhere does to it."""
 
 
 def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
     """Say of every Deployment, Service and Node that is unwell why."""
-    said = {view.ref: Unwell(why) for view in snapshot.deployments if (why := _deployment(view, snapshot))}
-    said |= {view.ref: found for view in snapshot.services if (found := _service(view, snapshot))}
+    services = {view.ref: found for view in snapshot.services if (found := _service(view, snapshot))}
+    said = dict(_through(services, snapshot))
+    said |= services
+    said |= {view.ref: found for view in snapshot.deployments if (found := _deployment(view, snapshot))}
     return said | {
         gray.node.ref: Unwell(
-            f"{len(gray.failing)} of its {gray.pods} pods fail while others of theirs elsewhere are well"
+            f"{len(gray.failing)} of its {gray.pods} pods fail while their siblings elsewhere are well"
         )
         for gray in gray_nodes(snapshot)
     }
 
 
-def _deployment(deployment: Deployment, snapshot: Snapshot) -> str | None:
+def _through(services: Mapping[Ref, Unwell], snapshot: Snapshot) -> Iterator[tuple[Ref, Unwell]]:
+    """The workloads behind Services whose fault is not their own: they fail, though their pods look well."""
+    for ref, found in services.items():
+        service = snapshot.service(ref)
+        if service is not None and not found.own:
+            for workload in snapshot.workloads_behind(service):
+                yield workload.ref, found._replace(own=True)
+
+
+def _deployment(deployment: Deployment, snapshot: Snapshot) -> Unwell | None:
     wanted, available = deployment.spec.replicas, deployment.status.available_replicas
     stuck = sorted({reason for pod in live(snapshot.pods_of(deployment)) for reason in pod.waiting_reasons & STUCK})
     if stuck:
-        return f"it has pods in {', '.join(stuck)}"
+        return Unwell(f"it has pods in {', '.join(stuck)}")
     if available < wanted:
-        return f"{available} of {wanted} replicas are available"
+        return Unwell(f"{available} of {wanted} replicas are available")
     use = cpu_use(deployment, snapshot)
     if use is not None and use.ratio >= SATURATED_RATIO:
-        return f"its pods use {use.ratio:.0%} of their CPU limit"
+        return Unwell(f"its pods use {use.ratio:.0%} of their CPU limit", structural=False)
     return None
 
 
@@ -61,5 +76,5 @@ def _service(service: Service, snapshot: Snapshot) -> Unwell | None:
             return Unwell(f"its selector matches no pod, while {near.ref} is near")
     recent = snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")
     if recent is not None and recent.requests >= ERRING_REQUESTS and recent.error_ratio >= ERRING_RATIO:
-        return Unwell(f"{recent.error_ratio:.0%} of its recent requests failed", own=False)
+        return Unwell(f"{recent.error_ratio:.0%} of its recent requests failed", own=False, structural=False)
     return None
