@@ -1,6 +1,7 @@
 """One service as a process that is started again when it dies, later and later if it dies at once."""
 
 import asyncio
+import json
 import os
 import sys
 from asyncio.subprocess import Process
@@ -54,9 +55,9 @@ class Child:
 
     @property
     def last_words(self) -> str:
-        """The last line that it wrote."""
+        """The last line that it wrote; of a line of its log, the reason."""
         lines = self._log_file.read_text(errors="replace").strip().splitlines() if self._log_file.exists() else []
-        return lines[-1][-500:] if lines else "it said nothing"
+        return _reason(lines[-1])[-500:] if lines else "it said nothing"
 
     async def run(self) -> None:
         """Keep it running until `stop`."""
@@ -122,3 +123,11 @@ class Child:
         if self._log_file.exists() and self._log_file.stat().st_size > _LARGEST_LOG_BYTES:
             self._log_file.replace(self._log_file.with_suffix(".log.1"))
         return self._log_file.open("ab")
+
+
+def _reason(line: str) -> str:
+    try:
+        said = json.loads(line)
+    except ValueError:  # a traceback's end, or a library's own words
+        return line
+    return str(said.get("reason") or said.get("event") or line) if isinstance(said, dict) else line

@@ -1,6 +1,7 @@
 """Talking to the gateway: every way in which it can fail becomes one sentence."""
 
 import getpass
+import os
 from http import HTTPStatus
 
 import httpx
@@ -10,18 +11,16 @@ from shared.adapters.loopback import is_loopback
 from shared.domain.errors import PrimumError
 from shared.domain.frozen import JsonObject
 
-_TIMEOUT_S = 10.0
-
 
 class Gateway:
     """One gateway, asked over HTTP. Every call raises PrimumError."""
 
-    def __init__(self, at: runtime.GatewayAt) -> None:
-        self._at = at
+    def __init__(self, at: runtime.GatewayAt, timeout_s: float) -> None:
+        self._at, self._timeout_s = at, timeout_s
 
     @classmethod
     def find(cls) -> "Gateway":
-        return cls(runtime.gateway())
+        return cls(runtime.gateway(), _timeout_s())
 
     def get(self, path: str, **query: str) -> JsonObject:
         return self._ask("GET", path, None, query)
@@ -32,11 +31,11 @@ class Gateway:
     def _ask(self, method: str, path: str, body: JsonObject | None, query: dict[str, str]) -> JsonObject:
         headers = {"Authorization": f"Bearer {self._at.token}"} if self._at.token else {}
         try:
-            with httpx.Client(timeout=_TIMEOUT_S, trust_env=not is_loopback(self._at.url)) as http:
+            with httpx.Client(timeout=self._timeout_s, trust_env=not is_loopback(self._at.url)) as http:
                 response = http.request(method, self._at.url + path, json=body, params=query, headers=headers)
         except httpx.TimeoutException as error:
             raise PrimumError(
-                f"the gateway at {self._at.url} did not answer within {_TIMEOUT_S:g} s", advice="look at its log"
+                f"the gateway at {self._at.url} did not answer within {self._timeout_s:g} s", advice="look at its log"
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise runtime.not_found(self._at.url) from error
@@ -70,3 +69,11 @@ def me(by: str) -> str:
         return getpass.getuser()
     except (KeyError, OSError) as error:  # no such user in a container, and no USER in its environment
         raise PrimumError("who are you?", advice="name yourself with --by") from error
+
+
+def _timeout_s() -> float:
+    said = os.environ.get("PRIMUM_GATEWAY_TIMEOUT_S", "10")
+    try:
+        return float(said)
+    except ValueError as error:
+        raise PrimumError(f"{said!r} is no number of seconds", advice="correct PRIMUM_GATEWAY_TIMEOUT_S") from error

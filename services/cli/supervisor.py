@@ -22,6 +22,8 @@ from shared.domain.errors import PrimumError
 
 SERVICES: Final = ("gateway", "detector", "diagnoser", "mitigator", "undo")
 _LOOK_EVERY_S: Final = 0.05
+_DEATHS_AT_START: Final = 4
+"""A service that died that often before it was ready will not be mended by a fifth start."""
 _NATS_LOOK_EVERY_S: Final = 0.2
 _NATS_LONGEST_WAIT_S: Final = 10.0
 
@@ -127,7 +129,9 @@ class Supervisor:
         runtime.write(self.runtime_dir, "gateway", runtime.GatewayAt(url=self.gateway_url, token=self.token))
 
     async def stop(self) -> None:
-        """Stop the services, then NATS, each within its time."""
+        """Stop the services, then NATS, each within its time. Without effect unless it was started."""
+        if self._lock is None:  # the files in the data folder are somebody else's
+            return
         for name in ("gateway", "nats"):
             (self.runtime_dir / f"{name}.json").unlink(missing_ok=True)
         await asyncio.gather(*(child.stop(self._settings.stop_within_s) for child in self._children.values()))
@@ -137,10 +141,9 @@ class Supervisor:
         self._tasks.clear()
         if self._nats is not None:
             await self._nats.stop(self._settings.stop_within_s)
-        if self._lock is not None:
-            (self.runtime_dir / "processes.json").unlink(missing_ok=True)
-            self._lock.close()
-            self._lock = None
+        (self.runtime_dir / "processes.json").unlink(missing_ok=True)
+        self._lock.close()
+        self._lock = None
 
     # --- the bus
 
@@ -204,16 +207,16 @@ class Supervisor:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
             while waiting:
                 for name in sorted(waiting):
-                    self._check_refusal(self._children[name])
+                    self._check_life(self._children[name])
                     if (url := self.url_of(name)) and await _is_ready(http, f"{url}/ready"):
                         waiting.discard(name)
                 if waiting and self._clock.monotonic_s() > deadline_s:
                     raise self._not_ready(sorted(waiting))
                 await self._clock.sleep(_LOOK_EVERY_S)
 
-    def _check_refusal(self, child: Child) -> None:
-        if child.refused:
-            raise PrimumError(f"{child.name} refuses to start: {child.last_words}")
+    def _check_life(self, child: Child) -> None:
+        if child.refused or child.restarts >= _DEATHS_AT_START:
+            raise PrimumError(f"{child.name} does not start: {child.last_words}")
 
     def _not_ready(self, waiting: list[str]) -> PrimumError:
         first = self._children[waiting[0]]

@@ -48,11 +48,11 @@ async def _until_told(supervisor: Supervisor) -> int:
             await starting
             _say_where(supervisor, clock.monotonic_s() - began_s)
             await stopping
+        print("stopping", flush=True)
     finally:
         stopping.cancel()
-        starting.cancel()
+        starting.cancel()  # if it is under way it takes back what it began
         await asyncio.gather(starting, return_exceptions=True)
-        print("stopping", file=sys.stderr, flush=True)
         await supervisor.stop()
     return 0
 

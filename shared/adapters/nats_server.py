@@ -99,9 +99,10 @@ class EmbeddedNats:
             )
         )
         with (self._dir / "nats.log").open("wb") as log:
-            # The child inherits the lock: an orphan of a killed parent still holds the folder.
+            # The child inherits the lock: an orphan of a killed parent still holds the folder. It is a process group
+            # of its own: Ctrl-C in a terminal reaches the parent alone, which stops the services before their bus.
             return await asyncio.create_subprocess_exec(
-                str(binary), "-c", str(config), stdout=log, stderr=log, pass_fds=(lock.fileno(),)
+                str(binary), "-c", str(config), stdout=log, stderr=log, pass_fds=(lock.fileno(),), process_group=0
             )
 
     async def _wait_until_it_answers(self, process: Process) -> None:

@@ -66,6 +66,7 @@ class CommandLine:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            process_group=0,  # so that a test can send to all of it what Ctrl-C sends
         )
 
 

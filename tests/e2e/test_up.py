@@ -1,0 +1,219 @@
+"""`primum up`: five services and their bus from one command; what dies comes back, what is stopped leaves nothing."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from shared.adapters.system import SystemClock
+from shared.testing.command_line import CommandLine, Ran
+from shared.testing.http_server import nobody_listening
+from shared.testing.running import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+STARTS_WITHIN_S = 45
+FIVE = {"gateway", "detector", "diagnoser", "mitigator", "undo"}
+
+
+def a_kubeconfig(path: Path) -> Path:
+    """A cluster that is not there: the services start without it, and say so when they are asked to look."""
+    only: dict[str, object] = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "only",
+        "clusters": [{"name": "only", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "only", "user": {"token": "any"}}],
+        "contexts": [{"name": "only", "context": {"cluster": "only", "user": "only"}}],
+    }
+    path.write_text(json.dumps(only))
+    return path
+
+
+@dataclass
+class Up:
+    """A running `primum up`."""
+
+    primum: CommandLine
+    data: Path
+    process: asyncio.subprocess.Process
+
+    async def run(self, *arguments: str) -> Ran:
+        return await self.primum(*arguments, PRIMUM_DATA_DIR=str(self.data))
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        pids: dict[str, int] = json.loads((self.data / "runtime" / "processes.json").read_text())["pids"]
+        return pids
+
+    @property
+    def gateway(self) -> Mapping[str, str]:
+        said: dict[str, str] = json.loads((self.data / "runtime" / "gateway.json").read_text())
+        return said
+
+    async def says_it_is_ready(self) -> None:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(STARTS_WITHIN_S):
+            while b"is ready" not in (line := await self.process.stdout.readline()):
+                assert line, "it ended before it was ready"
+
+    async def post_an_alert(self) -> int:
+        alert = {"status": "firing", "labels": {"alertname": "A"}, "startsAt": "2026-01-01T12:00:00Z"}
+        bearer = {"Authorization": f"Bearer {self.gateway['token']}"}
+        async with httpx.AsyncClient(base_url=self.gateway["url"], headers=bearer, trust_env=False) as http:
+            answer = await http.post("/webhooks/alertmanager", json={"version": "4", "alerts": [alert]})
+        return answer.status_code
+
+
+async def started(primum: CommandLine, home: Path) -> AsyncIterator[Up]:
+    """Start one on free ports, and stop it at the end."""
+    kubeconfig = a_kubeconfig(home / "kubeconfig")
+    data = home / "data"
+    arguments = ("up", "--data", data, "--port", "0", "--kubeconfig", kubeconfig, "--mode", "observe")
+    async with primum.running(*arguments) as process:
+        up = Up(primum, data, process)
+        await up.says_it_is_ready()
+        yield up
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]:
+    """One that many tests look at."""
+    home = tmp_path_factory.mktemp("up")
+    async for running in started(CommandLine(home), home):
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own(tmp_path: Path) -> AsyncIterator[Up]:
+    """One for a test that ends it."""
+    async for running in started(CommandLine(tmp_path), tmp_path):
+        yield running
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and no corpse."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+async def test_five_services_say_what_they_do(up: Up) -> None:
+    """`primum status` finds them by what `up` wrote down."""
+    said = (await up.run("status", "--json")).json
+    assert isinstance(said["agents"], dict)
+    assert set(said["agents"]) == FIVE
+    assert said["mode"] == "observe"
+    assert set(up.pids) == FIVE | {"nats"}
+
+
+async def test_the_token_is_for_its_user_alone(up: Up) -> None:
+    """It is made at the first start, and asked for at every call."""
+    for path in (up.data / "token", up.data / "runtime" / "gateway.json"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    async with httpx.AsyncClient(base_url=up.gateway["url"], trust_env=False) as http:
+        assert (await http.get("/api/status")).status_code == 401
+    assert await up.post_an_alert() == 202
+
+
+async def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
+    """And the first one does not notice."""
+    said = (await up.run("up", "--port", "0")).error
+    assert "runs already" in said
+    assert "--data" in said
+    assert (await up.run("status")).status == 0
+
+
+@pytest.mark.parametrize("service", ["mitigator", "gateway", "nats"])
+async def test_what_is_killed_comes_back(up: Up, service: str) -> None:
+    """On the same addresses: senders and services find it again by themselves."""
+    killed, url = up.pids[service], up.gateway["url"]
+    os.kill(killed, signal.SIGKILL)
+
+    async def is_back() -> bool:
+        return up.pids.get(service, killed) != killed and (await up.run("status", "--json")).status == 0
+
+    await until(is_back, SystemClock(), within_s=30)
+    assert up.gateway["url"] == url
+
+    async def takes_alerts() -> bool:
+        return await up.post_an_alert() == 202
+
+    await until(takes_alerts, SystemClock(), within_s=30)
+
+
+async def test_commands_work_through_it(up: Up) -> None:
+    """Pausing, listing, and the errors of what is not there."""
+    assert (await up.run("pause", "a release")).status == 0
+    assert "paused: a release (by ada)" in (await up.run("status")).out
+    assert (await up.run("resume")).status == 0
+    assert (await up.run("dead", "list", "--json")).out.strip() == "[]"
+    assert "primum incidents --all" in (await up.run("show", "inc-none")).error
+    assert "no transaction" in (await up.run("undo", "txn-none")).error
+    assert "no dead letter 7" in (await up.run("dead", "retry", "7")).error
+
+
+async def test_a_wrong_token_is_an_error_with_advice(up: Up) -> None:
+    """Somebody copied the wrong one."""
+    said = (await up.primum("status", PRIMUM_GATEWAY_URL=up.gateway["url"], PRIMUM_TOKEN="wrong")).error
+    assert "PRIMUM_TOKEN" in said
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
+async def test_told_to_stop_it_leaves_nothing(own: Up, how: str) -> None:
+    """Services first, then their bus; status 0; no process, no address left behind."""
+    pids = own.pids
+    if how == "SIGTERM":
+        own.process.terminate()
+    else:
+        os.killpg(own.process.pid, signal.SIGINT)  # as a terminal does
+    async with asyncio.timeout(30):
+        assert await own.process.wait() == 0
+    assert [name for name, pid in pids.items() if runs(pid)] == []
+    assert [path.name for path in (own.data / "runtime").iterdir()] == []
+    for service in FIVE:
+        assert '"stopped"' in (own.data / "logs" / f"{service}.log").read_text()
+    assert "no Primum found" in (await own.run("status")).error
+
+
+async def test_what_a_killed_one_left_is_ended_first(own: Up) -> None:
+    """After `kill -9` of the supervisor the same command starts again, on the same data."""
+    left = own.pids
+    own.process.kill()
+    await own.process.wait()
+    assert any(runs(pid) for pid in left.values())
+    async for again in started(own.primum, own.data.parent):
+        assert [name for name, pid in left.items() if runs(pid)] == []
+        assert (await again.run("status")).status == 0
+
+
+async def test_a_port_that_is_taken_is_an_error_before_anything_starts(tmp_path: Path) -> None:
+    """It says which, and how to choose another."""
+    async with nobody_listening() as url:
+        port = url.rsplit(":", 1)[1]
+        said = (await CommandLine(tmp_path)("up", "--port", port)).error
+    assert port in said
+    assert "--port" in said
+
+
+async def test_what_can_never_work_ends_it_with_the_services_word(tmp_path: Path) -> None:
+    """No kubeconfig at all: it does not restart for ever what refuses to start."""
+    ran = await CommandLine(tmp_path)("up", "--port", "0", timeout_s=STARTS_WITHIN_S)
+    assert ran.status == 2
+    *_, last = ran.err.splitlines()
+    assert last.startswith("error: ")
+    assert "PRIMUM_KUBECONFIG" in last
+    assert list((tmp_path / ".primum" / "runtime").iterdir()) == []
+
+
+async def test_a_mode_that_is_none_is_an_error(tmp_path: Path) -> None:
+    """It lists those there are."""
+    assert "observe, suggest, act" in (await CommandLine(tmp_path)("up", "--mode", "heroic")).error
