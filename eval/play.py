@@ -12,6 +12,7 @@ from eval.stage import Stage
 from shared.ports.clock import Clock
 
 ENDS_WITHIN_S: Final = 45.0
+CLOSED_WITHIN_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.2
 SERVED_FOR_S: Final = 0.6
 FAILING_AT_MOST: Final = 0.02
@@ -34,7 +35,7 @@ class Result:
     incidents: Sequence[Detail] = ()
     approvals: list[Mapping[str, Any]] = field(default_factory=list)
     """The plans that a person was shown."""
-    merged: int = 0
+    merged: Sequence[Detail] = ()
     """Incidents that proved to be part of another one, and were closed into it."""
     distinct_alerts: int = 0
     alert_to_diagnosis_s: float | None = None
@@ -56,7 +57,7 @@ class Result:
             "actions": [action for detail in self.incidents for action in actions(detail)],
             "alert_to_diagnosis_s": self.alert_to_diagnosis_s,
             "alert_to_resolved_s": self.alert_to_resolved_s,
-            "merged": self.merged,
+            "merged": [detail["incident"]["id"] for detail in self.merged],
             "distinct_alerts": self.distinct_alerts,
             "problems": self.problems,
         }
@@ -86,9 +87,9 @@ class Play:
 
     async def run(self) -> AsyncIterator[Result]:
         """Break it, watch Primum, ask the oracles, and leave the shop as it was."""
-        lab, began_s = self._stage.lab, self._clock.monotonic_s()
-        await lab.until(lab.quiet, ENDS_WITHIN_S)
-        before = written_objects(lab)
+        lab = self._stage.lab
+        await self._rest()
+        before, began_s = written_objects(lab), self._clock.monotonic_s()
         self._known = {summary["id"] for summary in await self._stage.incidents()}
         self._delivered = len(lab.alertmanager.deliveries)
         try:
@@ -101,6 +102,16 @@ class Play:
         self.result.elapsed_s = round(self._clock.monotonic_s() - began_s, 1)
         yield self.result
         await self._recover(before)
+
+    async def _rest(self) -> None:
+        """Wait until the shop is at rest and no incident is open: each scenario is judged alone."""
+        await self._stage.lab.until(self._stage.lab.quiet, ENDS_WITHIN_S)
+        deadline_s = self._clock.monotonic_s() + CLOSED_WITHIN_S
+        while any(one["state"] != "closed" for one in await self._stage.incidents()):
+            if self._clock.monotonic_s() > deadline_s:
+                self.result.problems.append("an earlier incident is still open")
+                return
+            await self._clock.sleep(LOOK_EVERY_S)
 
     async def _watch(self, began_s: float) -> AsyncIterator[None]:
         while not await self._ended():
@@ -115,7 +126,7 @@ class Play:
         new = [item["id"] for item in await self._stage.incidents() if item["id"] not in self._known]
         whole = [await self._stage.incident(name) for name in reversed(new)]
         result.incidents = [detail for detail in whole if not _merged(detail)]
-        result.merged = len(whole) - len(result.incidents)
+        result.merged = [detail for detail in whole if _merged(detail)]
         result.distinct_alerts = len({one.fingerprint for one in self._deliveries()})
         for detail in result.incidents:
             await self._approve(detail)
@@ -130,9 +141,9 @@ class Play:
         plan = detail["plan"]
         if detail["incident"]["state"] != "awaiting_approval" or plan is None:
             return
-        if len(self.result.approvals) < self.scenario.expected.approvals:
-            if await self._stage.approve(detail["incident"]["id"], plan["hash"]):
-                self.result.approvals.append(plan)
+        expected = len(self.result.approvals) < self.scenario.expected.approvals
+        if expected and await self._stage.approve(detail["incident"]["id"], plan["hash"]):
+            self.result.approvals.append(plan)
 
     def _deliveries(self) -> Sequence[Delivery]:
         return self._stage.lab.alertmanager.deliveries[self._delivered :]
@@ -186,6 +197,9 @@ class Play:
         self.result.alert_to_resolved_s = _since(told, detail, ("Kept", "Cleared"))
 
     async def _recover(self, before: Objects) -> None:
+        if not self.result.ok:
+            for detail in self.result.incidents:
+                await self._stage.close(detail["incident"]["id"])
         await self.scenario.recover(self._stage.lab)
         restore(self._stage.lab, before)
 

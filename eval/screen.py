@@ -65,7 +65,7 @@ class Screen:
         self._results[result.name] = result
         if fresh:
             self._tell(Text(f"▶ {result.title}", style="bold"))
-        for detail in result.incidents:
+        for detail in (*result.incidents, *result.merged):
             for entry in detail["timeline"]:
                 key = (detail["incident"]["id"], entry["sequence"])
                 if key not in self._told:

@@ -111,7 +111,7 @@ class Exporter:
                 pairs = self._labels(
                     "u", namespace=meta["namespace"], pod=meta["name"], container=container.name, node=run.node
                 )
-                # Samples carry the wall's time: without the pace, a core would seem to work for `pace` seconds a second.
+                # Samples carry the wall's time: without the pace a core would work `pace` seconds a second.
                 yield "container_cpu_usage_seconds_total", pairs, container.cpu_s / self._pace
                 memory = float(int(container.memory_mib(now_s) * quantity.MIB))
                 yield "container_memory_working_set_bytes", pairs, memory

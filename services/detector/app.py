@@ -10,13 +10,14 @@ from services.detector.surroundings import Surroundings
 from shared.adapters import kubernetes_api
 from shared.adapters.prometheus import Prometheus
 from shared.bus.service import Bus, Duties, serve
+from shared.bus.settings import load as load_settings
 from shared.domain.events import Owner
 from shared.domain.ids import ClusterName
 
 
 def main() -> int:
     """Run until SIGTERM; the exit status."""
-    settings = Settings()
+    settings = load_settings(Settings)
     return serve(Owner.DETECTOR, settings, functools.partial(_duties, settings))
 
 

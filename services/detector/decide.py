@@ -1,6 +1,7 @@
 """The detector's decisions, pure: where an alert belongs, and what a reading of the symptom means."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -10,7 +11,7 @@ from shared.domain.cluster import Ref
 from shared.domain.events import Cleared, Quiet, Relapsed
 from shared.domain.frozen import Frozen
 from shared.domain.health import Symptom, SymptomReading
-from shared.domain.ids import CorrelationKey
+from shared.domain.ids import CorrelationKey, IncidentId
 from shared.domain.incident import Incident, State
 
 
@@ -19,6 +20,15 @@ class Group(Frozen):
 
     key: CorrelationKey
     root: Ref | None
+    because: str
+    about: Ref | None = None
+    """What the alert itself is about."""
+
+
+class Home(Frozen):
+    """The open incident that something belongs to, and why."""
+
+    incident: IncidentId
     because: str
 
 
@@ -29,21 +39,54 @@ def group_of(alert: Alert, topology: Topology | None) -> Group:
         named = f"{alert.namespace}/{alert.name}"
         return Group(key=_key(alert, named), root=None, because=f"no workload is known for it: grouped by {named}")
     root = topology.root_of(workload)
-    return Group(key=_key(alert, str(root.ref)), root=root.ref, because=root.because)
+    return Group(key=_key(alert, str(root.ref)), root=root.ref, because=root.because, about=workload)
 
 
 def _key(alert: Alert, named: str) -> CorrelationKey:
     return CorrelationKey(hashlib.sha256(f"{alert.cluster}\0{named}".encode()).hexdigest()[:24])
 
 
-def moved_to(incident: Incident, alert: Alert, topology: Topology) -> Group | None:
-    """The other group that this incident's root has since proved to be part of; None if it stands on its own."""
-    if incident.root is None:
+def home_of(group: Group, began: datetime, topology: Topology, open_incidents: Sequence[Incident]) -> Home | None:
+    """Find the open incident whose fault explains a group that began at that moment; the oldest, if several do.
+
+    Its fault explains what is rooted in anything that it involves. It also explains what depends on that, unless the
+    root shows a fault of its own: errors and load are passed on, a pod that cannot start is not.
+    """
+    if group.root is None:
         return None
-    root = topology.root_of(incident.root)
-    if root.ref == incident.root:
+    for incident in sorted(open_incidents, key=lambda known: (known.opened_at or began, known.id)):
+        if incident.state is State.RESOLVED and incident.updated_at is not None and began > incident.updated_at:
+            continue  # it began after that fault was over
+        involved = involved_in(incident)
+        if group.root in involved:
+            return Home(incident=incident.id, because=f"{group.root} is part of what {incident.id} is about")
+        if (why := _passed_on(group, involved, topology)) is not None:
+            return Home(incident=incident.id, because=why)
+    return None
+
+
+def involved_in(incident: Incident) -> frozenset[Ref]:
+    """The root of an incident, its best cause, and what its transactions lock."""
+    locked = (ref for transaction in incident.transactions for ref in transaction.plan.locked)
+    root = [incident.root] if incident.root else []
+    return frozenset((*root, *(cause.object for cause in incident.causes[:1]), *locked))
+
+
+def _passed_on(group: Group, involved: frozenset[Ref], topology: Topology) -> str | None:
+    if group.root is None or ((fault := topology.unwell.get(group.root)) is not None and fault.structural):
         return None
-    return Group(key=_key(alert, str(root.ref)), root=root.ref, because=root.because)
+    below = topology.needs(group.about or group.root) & involved
+    return f"{group.about or group.root} depends on {min(below)}, and shows no fault of its own" if below else None
+
+
+def keeps(one: Incident, other: Incident, topology: Topology) -> bool:
+    """Whether of two incidents that are one the first stays open: the one that is the other's root, else the older."""
+    if one.root and other.root and one.root != other.root:
+        if topology.root_of(other.root).ref == one.root:
+            return True
+        if topology.root_of(one.root).ref == other.root:
+            return False
+    return (one.opened_at, one.id) < (other.opened_at, other.id) if one.opened_at and other.opened_at else False
 
 
 def over(reading: SymptomReading, ailing: str | None) -> bool:

@@ -1,6 +1,8 @@
 """The order of things in the detector: group alerts, open incidents, watch symptoms."""
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from structlog.typing import FilteringBoundLogger
 
@@ -56,22 +58,36 @@ class Context:
     identity: Identity
     settings: Settings
     log: FilteringBoundLogger
+    merging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 async def on_alert(alert: Alert, context: Context) -> None:
-    """Join the open incident of the alert's cause group, or open one. A resolved notice only makes us look."""
+    """Join the open incident that explains the alert, or open one. A resolved notice only makes us look."""
     await context.activities.doing("triaging")
     view = await _view(context)
     group = decide.group_of(alert, view.topology if view else None)
-    known = await context.ledger.open_incident(group.key)
+    home = await _home(group, alert, view, context)
     if alert.status is AlertStatus.RESOLVED:
-        if known is not None:
-            await context.timers.wake(known, 0)
-        return
-    if known is None:
-        known = await _open(alert, group, view, context)
-    await _join(known, alert, group, context)
+        if home is not None:
+            await context.timers.wake(home.incident, 0)
+    elif home is not None:
+        await _join(home, alert, context)
+    else:
+        await _join(await _open(alert, group, view, context), alert, context)
     await context.activities.doing("idle")
+
+
+async def _home(group: decide.Group, alert: Alert, view: View | None, context: Context) -> decide.Home | None:
+    if (known := await context.ledger.open_incident(group.key)) is not None:
+        return decide.Home(incident=known, because=group.because)
+    if view is None:
+        return None
+    return decide.home_of(group, alert.starts_at, view.topology, await _open_incidents(context))
+
+
+async def _open_incidents(context: Context) -> Sequence[Incident]:
+    folded = [await context.ledger.fold(known) for known in await context.ledger.open_incidents()]
+    return [incident for incident in folded if incident.open]
 
 
 async def _view(context: Context) -> View | None:
@@ -83,7 +99,7 @@ async def _view(context: Context) -> View | None:
         return None
 
 
-async def _open(alert: Alert, group: decide.Group, view: View | None, context: Context) -> IncidentId:
+async def _open(alert: Alert, group: decide.Group, view: View | None, context: Context) -> decide.Home:
     """Open an incident; one whose symptom is gone already is opened and cleared in one batch."""
     reading = await read_symptom([alert], context.metrics)
     incident = IncidentId(context.identity.new("inc"))
@@ -95,17 +111,16 @@ async def _open(alert: Alert, group: decide.Group, view: View | None, context: C
         alert=alert,
         grouped_because=group.because,
     )
-    wrong = _ailing_root(group.root, view)
-    then = [Cleared(reading=reading)] if decide.over(reading, wrong) else []
+    then = [Cleared(reading=reading)] if decide.over(reading, _ailing_root(group.root, view)) else []
     try:
         await context.ledger.open(incident, opened, *then)
     except Conflict:
         other = await context.ledger.open_incident(group.key)
         if other is None:
             raise  # it was opened and closed meanwhile: the loop calls us again
-        return other
+        return decide.Home(incident=other, because=group.because)
     context.log.info("incident opened", incident=incident, title=opened.title, because=group.because)
-    return incident
+    return decide.Home(incident=incident, because=group.because)
 
 
 def _title(alert: Alert, group: decide.Group) -> str:
@@ -123,12 +138,12 @@ def _ailing_root(root: Ref | None, view: View | None) -> str | None:
     return next((f"{ref}: {unwell[ref].why}" for ref in (root, *fronts) if ref in unwell), None)
 
 
-async def _join(incident: IncidentId, alert: Alert, group: decide.Group, context: Context) -> None:
+async def _join(home: decide.Home, alert: Alert, context: Context) -> None:
     """Record that the alert belongs here, once for each time it began to fire."""
-    facts = await context.ledger.facts(incident)
+    facts = await context.ledger.facts(home.incident)
     joined = (fact.alert for fact in facts if isinstance(fact, AlertJoined))
     if not any((other.fingerprint, other.starts_at) == (alert.fingerprint, alert.starts_at) for other in joined):
-        await context.ledger.note(incident, AlertJoined(alert=alert, because=group.because))
+        await context.ledger.note(home.incident, AlertJoined(alert=alert, because=home.because))
 
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
@@ -143,17 +158,22 @@ async def reconcile(incident_id: IncidentId, context: Context) -> None:
 
 
 async def _merge(incident: Incident, view: View, context: Context) -> bool:
-    """Close an incident into the one that its root has proved to be part of."""
-    facts = await context.ledger.facts(incident.id)
-    alert = next((fact.alert for fact in facts if isinstance(fact, AlertJoined)), None)
-    group = decide.moved_to(incident, alert, view.topology) if alert else None
-    into = await context.ledger.open_incident(group.key) if group else None
-    if group is None or into is None or into == incident.id:
-        return False
-    await context.ledger.append(incident, Merged(into=into, reason=group.because), frees_key=True)
+    """Close an incident into the one that explains it, if another has proved to."""
+    async with context.merging:  # of two that explain each other, one must stay
+        facts = await context.ledger.facts(incident.id)
+        alert = next((fact.alert for fact in facts if isinstance(fact, AlertJoined)), None)
+        if alert is None or incident.root is None:
+            return False
+        group = decide.group_of(alert, view.topology)
+        others = [other for other in await _open_incidents(context) if other.id != incident.id]
+        home = decide.home_of(group, alert.starts_at, view.topology, others)
+        into = next((other for other in others if home and other.id == home.incident), None)
+        if home is None or into is None or not decide.keeps(into, incident, view.topology):
+            return False
+        await context.ledger.append(incident, Merged(into=into.id, reason=home.because), frees_key=True)
     for fact in facts:
         if isinstance(fact, AlertJoined):
-            await context.ledger.note(into, fact)
+            await _join(home, fact.alert, context)
     return True
 
 

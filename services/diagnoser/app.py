@@ -10,6 +10,7 @@ from services.diagnoser.settings import Settings
 from shared.adapters.kubernetes_api import connect
 from shared.adapters.prometheus import Prometheus
 from shared.bus.service import Bus, Duties, serve
+from shared.bus.settings import load as load_settings
 from shared.domain.events import Owner
 from shared.domain.ids import ClusterName
 
@@ -45,5 +46,5 @@ async def duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
 
 def main() -> int:
     """Run the diagnoser until it is told to stop; return the exit status."""
-    settings = Settings()
+    settings = load_settings(Settings)
     return serve(Owner.DIAGNOSER, settings, partial(duties, settings))

@@ -10,6 +10,7 @@ from services.mitigator.settings import Settings
 from shared.adapters import kubernetes_api
 from shared.adapters.prometheus import Prometheus
 from shared.bus.service import Bus, Duties, serve
+from shared.bus.settings import load as load_settings
 from shared.domain.events import Owner
 from shared.domain.ids import ClusterName
 from shared.runbooks.catalog import load
@@ -17,7 +18,7 @@ from shared.runbooks.catalog import load
 
 def main() -> int:
     """Run until SIGTERM; the exit status."""
-    settings = Settings()
+    settings = load_settings(Settings)
     return serve(Owner.MITIGATOR, settings, functools.partial(_duties, settings))
 
 

@@ -165,7 +165,7 @@ def judge(  # noqa: PLR0913 - each is one independent piece of the evidence
 
 
 def _deadline_of(transaction: Transaction, settled: Sequence[Health], now: datetime, pace: float) -> datetime:
-    """A runbook's effect shows within its time from the moment that the rollout was over, not from the latest moment."""
+    """An effect shows within the runbook's time from the end of the rollout, which may come early."""
     latest = transaction.judge_by or now
     if not settled:
         return latest

@@ -10,13 +10,14 @@ from services.undo.settings import Settings
 from shared.adapters import kubernetes_api
 from shared.adapters.prometheus import Prometheus
 from shared.bus.service import Bus, Duties, serve
+from shared.bus.settings import load as load_settings
 from shared.domain.events import Owner
 from shared.domain.ids import ClusterName
 
 
 def main() -> int:
     """Run until SIGTERM; the exit status."""
-    settings = Settings()
+    settings = load_settings(Settings)
     return serve(Owner.UNDO, settings, functools.partial(_duties, settings))
 
 
@@ -25,7 +26,11 @@ async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
             kubernetes_api.connect(
-                settings.kubeconfig, settings.kube_context, ClusterName(settings.cluster), settings.kube_timeout_s
+                settings.kubeconfig,
+                settings.kube_context,
+                ClusterName(settings.cluster),
+                settings.kube_timeout_s,
+                manager="primum-undo",
             )
         )
         metrics = None

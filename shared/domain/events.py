@@ -368,6 +368,13 @@ class SampleTaken(Frozen):
     symptom: SymptomReading
 
 
+class SymptomRead(Frozen):
+    """One measurement of the symptom while nothing is under way: the next one shows by it whether it recedes."""
+
+    fact: Literal["symptom-read"] = "symptom-read"
+    symptom: SymptomReading
+
+
 class Noted(Frozen):
     """A sentence for the person who reads the timeline."""
 
@@ -375,5 +382,5 @@ class Noted(Frozen):
     text: str
 
 
-Fact: TypeAlias = Annotated[AlertJoined | SampleTaken | Noted, Field(discriminator="fact")]
+Fact: TypeAlias = Annotated[AlertJoined | SampleTaken | SymptomRead | Noted, Field(discriminator="fact")]
 FACTS: TypeAdapter[Fact] = TypeAdapter(Fact)

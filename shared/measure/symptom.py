@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from shared.domain.alert import Alert
 from shared.domain.errors import MetricsUnavailable
-from shared.domain.events import AlertJoined, Fact, SampleTaken
+from shared.domain.events import AlertJoined, Fact, SampleTaken, SymptomRead
 from shared.domain.health import Symptom, SymptomReading
 from shared.ports.metrics import Metrics, Series
 
@@ -75,5 +75,5 @@ def alerts_of(facts: Iterable[Fact]) -> Sequence[Alert]:
 
 def last_reading(facts: Iterable[Fact]) -> SymptomReading | None:
     """The newest reading on record: what the next one is compared with to see it recede."""
-    readings = [fact.symptom for fact in facts if isinstance(fact, SampleTaken)]
+    readings = [fact.symptom for fact in facts if isinstance(fact, SampleTaken | SymptomRead)]
     return readings[-1] if readings else None
