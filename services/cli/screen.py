@@ -32,6 +32,11 @@ _COLOURS: Final = {
     "worse": "red",
 }
 _COLUMNS_OF_A_PIPE: Final = 80
+_TIMELINE_WIDTHS: Final = (8, 7, 9)
+"""Of the time of day, the span since the line above, and the service."""
+_TIMELINE_TEXT_AT: Final = sum(_TIMELINE_WIDTHS) + len(_TIMELINE_WIDTHS)
+_NOTES_SHOWN: Final = 12
+"""A storm joins hundreds of alerts to one incident."""
 
 
 def console(*, to_stderr: bool = False) -> Console:
@@ -112,7 +117,7 @@ def detail_of(detail: Detail, now: datetime) -> list[RenderableType]:
     for transaction in detail.transactions:
         shown += ["", *transaction_of(transaction)]
     shown += ["", Text("timeline", style="bold"), *_timeline(detail.timeline)]
-    return [*shown, *(_under(note, style="dim") for note in detail.notes)]
+    return [*shown, *_notes(detail.notes)]
 
 
 def cause_of(cause: Cause) -> list[RenderableType]:
@@ -153,8 +158,8 @@ def transaction_of(transaction: Transaction) -> list[RenderableType]:
     shown: list[RenderableType] = [head, *(_under(line, style="green") for line in transaction.diff)]
     if transaction.verdict:
         said = Text("verdict ").append_text(coloured(transaction.verdict.word))
-        shown.append(Padding(said.append(f": {transaction.verdict.reason}"), (0, 0, 0, 2)))
-    shown.append(Padding(_health(transaction.before, transaction.after), (0, 0, 0, 2)))
+        shown.append(Padding(said.append(f": {transaction.verdict.reason}"), (0, 0, 0, 2), expand=False))
+    shown.append(Padding(_health(transaction.before, transaction.after), (0, 0, 0, 2), expand=False))
     return shown
 
 
@@ -184,17 +189,27 @@ def _timeline(entries: Sequence[Entry]) -> list[RenderableType]:
     for entry in entries:
         span = f"+{duration((entry.at - earlier).total_seconds())}" if earlier else ""
         line = Table.grid(padding=(0, 1))
-        for width in (8, 7, 9):
+        for width in _TIMELINE_WIDTHS:
             line.add_column(width=width, style="dim", no_wrap=True)
         line.add_column()
         line.add_row(clock(entry.at), span, entry.by, entry.text)
-        shown += [line, *(_under(detail, style="dim", by=18) for detail in entry.details)]
+        shown += [line, *(_under(detail, style="dim", by=_TIMELINE_TEXT_AT) for detail in entry.details)]
         earlier = entry.at
     return shown
 
 
+def _notes(notes: Sequence[str]) -> list[RenderableType]:
+    if not notes:
+        return []
+    shown: list[RenderableType] = ["", Text("beside it", style="bold")]
+    shown += [_under(note, style="dim") for note in notes[:_NOTES_SHOWN]]
+    if (more := len(notes) - _NOTES_SHOWN) > 0:
+        shown.append(_under(f"and {more} more, which --json shows", style="dim"))
+    return shown
+
+
 def _under(text: str, *, style: str = "", by: int = 2) -> RenderableType:
-    return Padding(Text(text, style=style), (0, 0, 0, by))
+    return Padding(Text(text, style=style), (0, 0, 0, by), expand=False)
 
 
 def _table(*columns: str) -> Table:

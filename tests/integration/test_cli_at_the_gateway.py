@@ -181,5 +181,5 @@ async def test_dead_letters_need_a_nats(tmp_path: Path) -> None:
 async def test_a_gateway_that_hangs_is_given_up_on(tmp_path: Path) -> None:
     """In its time, with a word."""
     async with never_answering() as url:
-        given = {"PRIMUM_GATEWAY_URL": url, "PRIMUM_GATEWAY_TIMEOUT_S": "0.3"}
-        assert "did not answer within 0.3 s" in (await CommandLine(tmp_path)("status", **given)).error
+        ran = await CommandLine(tmp_path)("status", PRIMUM_GATEWAY_URL=url, PRIMUM_GATEWAY_TIMEOUT_S="0.3")
+    assert "did not answer within 0.3 s" in ran.error
