@@ -17,6 +17,7 @@ from shared.testing.manifests import (
     an_endpoint_slice,
     an_object,
 )
+from shared.testing.rollouts import Rollout, a_rollout
 from shared.testing.story import (
     HOLDER,
     TRANSACTION,
@@ -40,6 +41,7 @@ __all__ = [
     "NAMESPACE",
     "T0",
     "TRANSACTION",
+    "Rollout",
     "a_cause",
     "a_deployment",
     "a_health",
@@ -51,6 +53,7 @@ __all__ = [
     "a_reading",
     "a_ref",
     "a_replica_set",
+    "a_rollout",
     "a_service",
     "a_snapshot",
     "a_template",
