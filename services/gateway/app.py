@@ -1,20 +1,18 @@
 """The gateway's composition root: which adapter stands behind which port."""
 
 import functools
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from pydantic import ValidationError
-
-from services.gateway.alertmanager import cluster_named, in_words
+from services.gateway.alertmanager import cluster_named
 from services.gateway.api import Api
 from services.gateway.authority import check_binding
 from services.gateway.handlers import Teller
 from services.gateway.settings import GatewaySettings
 from shared.adapters.webhook import WebhookNotifier
-from shared.bus.service import REFUSED, Bus, Duties, serve
+from shared.bus.service import Bus, Duties, serve
+from shared.bus.settings import load_settings
 from shared.domain.events import (
     ApprovalExpired,
     ApprovalRequested,
@@ -36,12 +34,7 @@ WAKES_ON: Final[frozenset[type[Base]]] = frozenset(
 
 def main() -> int:
     """Run until SIGTERM; the exit status."""
-    try:
-        settings = GatewaySettings()
-    except ValidationError as error:
-        where = ", ".join(f"PRIMUM_{part}".upper() for problem in error.errors() for part in problem["loc"])
-        print(f"error: {where} cannot work: {in_words(error)}", file=sys.stderr)  # noqa: T201 - there is no log yet
-        return REFUSED
+    settings = load_settings(GatewaySettings)
     return serve(Owner.GATEWAY, settings, functools.partial(_build, settings))
 
 
