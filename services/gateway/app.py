@@ -12,7 +12,7 @@ from services.gateway.handlers import Teller
 from services.gateway.settings import GatewaySettings
 from shared.adapters.webhook import WebhookNotifier
 from shared.bus.service import Bus, Duties, serve
-from shared.bus.settings import load_settings
+from shared.bus.settings import load as load_settings
 from shared.domain.events import (
     ApprovalExpired,
     ApprovalRequested,
