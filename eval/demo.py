@@ -45,6 +45,7 @@ class Options:
     only: tuple[str, ...] = ()
     as_json: bool = False
     keep: bool = False
+    fail_fast: bool = False
     sabotage: str | None = None
 
 
@@ -124,7 +125,20 @@ def _several(runs: Sequence[Run]) -> dict[str, Any]:
 
 async def _runs(options: Options) -> list[Run]:
     first = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 10_000)
-    return [await _run(seed, options) for seed in range(first, first + options.seeds)]
+    runs: list[Run] = []
+    for seed in range(first, first + options.seeds):
+        runs.append(await _run(seed, options))
+        if options.seeds > 1:
+            sys.stderr.write(_in_a_line(runs[-1]) + "\n")
+        if options.fail_fast and not runs[-1].ok:
+            break
+    return runs
+
+
+def _in_a_line(run: Run) -> str:
+    failed = [f"{one.name}: {'; '.join([*one.problems, *one.residue])}" for one in run.results if not one.ok]
+    said = "ok" if run.ok else " | ".join([*failed, *run.problems])
+    return f"seed {run.seed}: {said} ({run.elapsed_s:g} s)"
 
 
 async def _run(seed: int, options: Options) -> Run:
@@ -140,6 +154,8 @@ async def _run(seed: int, options: Options) -> Run:
                 run.results.append(play.result)
                 async for result in play.run():
                     screen.show(result)
+                if options.fail_fast and not play.result.ok:
+                    break
             await _all_closed(stage, run, clock)
             if options.keep:
                 screen.keeps(stage)

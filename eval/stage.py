@@ -89,7 +89,7 @@ class Stage:
             "PRIMUM_MODE": "act",
             "PRIMUM_PACE": str(PACE),
             "PRIMUM_SURROUNDINGS_AGE_S": "0.5",
-            "PRIMUM_WATCH_S": "60",
+            "PRIMUM_WATCH_S": "40",
             "PRIMUM_RELAPSE_AFTER_S": "40",
         }
 

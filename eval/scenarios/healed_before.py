@@ -6,7 +6,7 @@ from typing import ClassVar
 from eval.lab.lab import Lab
 from eval.scenarios.scenario import Expected, Scenario
 
-LATE_S = 90.0
+LATE_S = 70.0
 """Of the lab's time: how late the notification comes."""
 
 

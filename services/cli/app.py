@@ -216,6 +216,7 @@ def demo(  # noqa: PLR0913 - one parameter an option
     seeds: Annotated[int, typer.Option(min=1, help="So many seeds in a row, from `--seed` on.")] = 1,
     only: Annotated[list[str] | None, typer.Option(help="Only this scenario; may be repeated.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first that ends wrongly.")] = False,
     sabotage: Annotated[
         str | None, typer.Option(help="Switch an organ off: judge, undo, writes, grouping or diagnosis.")
     ] = None,
@@ -224,7 +225,15 @@ def demo(  # noqa: PLR0913 - one parameter an option
     """Break a shop in an embedded cluster in seven ways, and watch Primum deal with each. About a minute."""
     from eval import demo as it
 
-    options = it.Options(seed=seed, seeds=seeds, only=tuple(only or ()), as_json=as_json, keep=keep, sabotage=sabotage)
+    options = it.Options(
+        seed=seed,
+        seeds=seeds,
+        only=tuple(only or ()),
+        as_json=as_json,
+        keep=keep,
+        fail_fast=fail_fast,
+        sabotage=sabotage,
+    )
     raise typer.Exit(it.main(options))
 
 

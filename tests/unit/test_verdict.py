@@ -11,7 +11,7 @@ from shared.testing.builders import T0, a_ref
 SERVICE = "shop/cart"
 
 
-def health(  # noqa: PLR0913 - a builder
+def health(
     *,
     ready: int = 3,
     desired: int = 3,
