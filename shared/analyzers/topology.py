@@ -209,9 +209,10 @@ def _own_services(ref: Ref, snapshot: Snapshot) -> set[Ref]:
 
 
 def _behind(service: Service, snapshot: Snapshot) -> Iterator[Ref]:
+    """The workloads that the Service selects; where it selects nothing, the one that it was meant for."""
     behind = snapshot.workloads_behind(service)
-    for deployment in behind:
-        yield deployment.ref
-    pods = snapshot.pods_matching(service.ref.namespace, service.spec.selector) if service.spec.selector else ()
-    if service.spec.selector and not behind and not pods and (near := snapshot.nearest_workload(service)) is not None:
+    yield from (deployment.ref for deployment in behind)
+    if behind or not service.spec.selector or snapshot.pods_matching(service.ref.namespace, service.spec.selector):
+        return
+    if (near := snapshot.nearest_workload(service)) is not None:
         yield near.ref

@@ -103,7 +103,12 @@ class Snapshot(Frozen):
         return None if owner is None else self._deployments_by_ref.get(owner)
 
     def pods_matching(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Pod]:
-        return [pod for pod in self._pods_in.get(namespace, ()) if matches(selector, pod.metadata.labels)]
+        """The pods that carry every label; an empty selector means all of the namespace."""
+        rarest: Sequence[Pod] = self._pods_in.get(namespace, ())
+        for label in selector.items():
+            carriers = self._pods_by_label.get((namespace, *label), ())
+            rarest = min(rarest, carriers, key=len)
+        return [pod for pod in rarest if matches(selector, pod.metadata.labels)]
 
     def pods_on(self, node: Node) -> Sequence[Pod]:
         return self._pods_by_node.get(node.metadata.name, ())
@@ -154,6 +159,14 @@ class Snapshot(Frozen):
     @cached_property
     def _pods_in(self) -> Mapping[str, Sequence[Pod]]:
         return _grouped(self.pods, lambda pod: pod.ref.namespace)
+
+    @cached_property
+    def _pods_by_label(self) -> Mapping[tuple[str, str, str], Sequence[Pod]]:
+        carriers: dict[tuple[str, str, str], list[Pod]] = {}
+        for pod in self.pods:
+            for key, value in pod.metadata.labels.items():
+                carriers.setdefault((pod.ref.namespace, key, value), []).append(pod)
+        return carriers
 
     @cached_property
     def _pods_by_node(self) -> Mapping[str, Sequence[Pod]]:
