@@ -62,7 +62,7 @@ class Lab(World):
             self.faults,
             self.token,
             self.kubelet.read_log,
-            prometheus.routes(self.queries, lambda: self.exporter.samples(self.now_s), wall),
+            prometheus.routes(self.queries, lambda: self.exporter.samples(self.now_s), lambda: self.sampled_at),
         )
         self._ticked = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

@@ -107,11 +107,11 @@ class RuleEngine:
         self._queries = queries
         self.active: dict[tuple[str, Labels], Alert] = {}
 
-    def evaluate(self, now_s: float, wall: datetime) -> list[Alert]:
-        """Return every alert that fires, and once those that have just ended."""
+    def evaluate(self, now_s: float, sampled_at: datetime, wall: datetime) -> list[Alert]:
+        """Return every alert that fires, and once those that have just ended; their times are the wall's."""
         ended: list[Alert] = []
         for rule in self.rules:
-            found = self._queries.instant(rule.expr, wall.timestamp())
+            found = self._queries.instant(rule.expr, sampled_at.timestamp())
             vector = found if isinstance(found, dict) else {}
             keys = {(rule.alert, pairs) for pairs in vector}
             for key in [key for key in self.active if key[0] == rule.alert and key not in keys]:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from eval.lab import shop as shops
@@ -36,6 +36,7 @@ class World:
     def __init__(self, seed: int, wall: Callable[[], datetime], pace: float = 1.0, senders: int = 1) -> None:
         rng = random.Random(seed)
         self.wall = wall
+        self._began_at, self._pace = wall(), pace
         self.now_s = 0.0
         self.store = Store(rng, wall)
         self.faults = Faults()
@@ -78,10 +79,18 @@ class World:
         for notification in self.alertmanager.due(now_s):
             self.send(notification)
 
+    @property
+    def sampled_at(self) -> datetime:
+        """The time that samples carry: the wall's, as it would be had no tick ever been late.
+
+        On a busy machine the model lags; rates over the wall's own time would then sink, and nobody's load did.
+        """
+        return self._began_at + timedelta(seconds=self.now_s / self._pace)
+
     def _scrape(self) -> None:
-        at = self.wall()
+        at = self.sampled_at
         self._series.scrape(at.timestamp(), self.exporter.samples(self.now_s))
-        self.alertmanager.receive(self.rules.evaluate(self.now_s, at), self.now_s)
+        self.alertmanager.receive(self.rules.evaluate(self.now_s, at, self.wall()), self.now_s)
 
     def send(self, notification: Notification) -> None:
         """Without a receiver nobody is told, and nothing counts as delivered."""

@@ -73,6 +73,9 @@ def rank(
 def _placed(
     findings: Sequence[Finding], incident: Incident, topology: Topology, alerts: Sequence[Alert]
 ) -> list[tuple[Finding, Place, str]]:
+    located = _located(findings, [incident.root] if incident.root else [], topology)
+    if located:
+        return located  # what other alerts of the incident may also be due to has an incident of its own
     starts = _starts(incident, topology, alerts)
     if not starts:
         namespaces = {alert.namespace for alert in alerts if alert.namespace}
@@ -81,6 +84,12 @@ def _placed(
             for finding in findings
             if finding.object.namespace in namespaces and finding.code not in CIRCUMSTANTIAL
         ]
+    return _located(findings, starts, topology)
+
+
+def _located(
+    findings: Sequence[Finding], starts: Sequence[Ref], topology: Topology
+) -> list[tuple[Finding, Place, str]]:
     places: dict[Ref, tuple[Place, str]] = {}
     for start in starts:
         for ref, place, why in _around(start, topology):
