@@ -1,0 +1,238 @@
+"""Diagnosis against the lab's own faults, on virtual time: one root, the right cause first, and the plan heals it."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import pytest
+
+from eval.lab.rehearsal import Rehearsal
+from eval.lab.store import Writer
+from services.diagnoser.decide import rank
+from shared.analyzers.registry import findings
+from shared.analyzers.topology import Topology
+from shared.domain.alert import Alert, AlertStatus
+from shared.domain.cause import Cause, CauseCode
+from shared.domain.change import Patch
+from shared.domain.cluster import Kind, Object, Ref
+from shared.domain.ids import ClusterName, Fingerprint, IncidentId
+from shared.domain.incident import Incident
+from shared.domain.runbook import Plan
+from shared.domain.snapshot import Snapshot
+from shared.measure.enrich import with_metrics
+from shared.ports.metrics import Series
+from shared.runbooks.catalog import load
+from shared.runbooks.planning import plans
+
+LAB: Final = ClusterName("lab")
+KINDS: Final = (
+    Kind.DEPLOYMENT,
+    Kind.REPLICA_SET,
+    Kind.POD,
+    Kind.SERVICE,
+    Kind.ENDPOINT_SLICE,
+    Kind.EVENT,
+    Kind.NODE,
+)
+CATALOG: Final = load()
+SEEDS: Final = (1, 2)
+
+
+class LabMetrics:
+    """The port Metrics on the lab's own query engine, without the HTTP in between."""
+
+    def __init__(self, lab: Rehearsal) -> None:
+        self._lab = lab
+
+    async def query(self, expression: str) -> tuple[Series, ...]:
+        at = self._lab.wall()
+        found = self._lab.queries.instant(expression, at.timestamp())
+        vector = found if isinstance(found, dict) else {}
+        return tuple(Series(labels=dict(pairs), value=value, at=at) for pairs, value in vector.items())
+
+
+def stored(lab: Rehearsal, ref: Ref) -> Object:
+    """The object as the lab has it."""
+    body = lab.store.get(str(ref.kind), ref.namespace, ref.name)
+    metadata = body["metadata"]
+    return Object(ref=ref, uid=metadata["uid"], resource_version=metadata["resourceVersion"], body=body)
+
+
+async def look(lab: Rehearsal, *, metrics: bool = True) -> Snapshot:
+    """A snapshot of the whole lab."""
+    refs = [
+        Ref(cluster=LAB, kind=kind, namespace=body["metadata"].get("namespace", ""), name=body["metadata"]["name"])
+        for kind in KINDS
+        for body in lab.store.list(str(kind))
+    ]
+    snapshot = Snapshot(cluster=LAB, taken_at=lab.wall(), objects=tuple(stored(lab, ref) for ref in refs))
+    return await with_metrics(snapshot, LabMetrics(lab), window_s=30) if metrics else snapshot
+
+
+def firing(lab: Rehearsal) -> list[Alert]:
+    """The alerts that the lab's rules fire now."""
+    return [
+        Alert(
+            cluster=LAB,
+            fingerprint=Fingerprint(f"f{index}"),
+            status=AlertStatus.FIRING,
+            labels=alert.labels,
+            starts_at=alert.fired_at,
+        )
+        for index, alert in enumerate(lab.rules.active.values())
+        if alert.fired_at is not None and alert.firing
+    ]
+
+
+def roots(alerts: list[Alert], snapshot: Snapshot) -> set[Ref]:
+    """Where the alerts start."""
+    topology = Topology.of(snapshot)
+    about = (topology.workload_of(alert.labels) for alert in alerts)
+    return {topology.root_of(ref).ref for ref in about if ref is not None}
+
+
+def diagnose(alerts: list[Alert], root: Ref, snapshot: Snapshot) -> tuple[Cause, ...]:
+    """The causes of an incident with this root."""
+    incident = Incident(id=IncidentId("inc-1"), cluster=LAB, root=root)
+    return rank(findings(snapshot), incident, Topology.of(snapshot), alerts)
+
+
+def carry_out(lab: Rehearsal, plan: Plan) -> None:
+    """Write a plan as the mitigator would."""
+    for change in plan.changes:
+        ref = change.ref
+        if isinstance(change, Patch):
+            operations = change.to_json_patch(stored(lab, ref))
+            lab.store.patch(str(ref.kind), ref.namespace, ref.name, operations, Writer("primum-mitigator"))
+        else:
+            lab.store.delete(str(ref.kind), ref.namespace, ref.name)
+
+
+# --- the faults, as scenarios inject them
+
+
+def wrong_image(lab: Rehearsal, role: str) -> None:
+    """Deploy an image that nobody pushed."""
+    lab.edit_container(lab.shop.services[role], image=lab.shop.missing_image(role))
+
+
+def memory_limit(lab: Rehearsal, role: str) -> None:
+    """Half of what the process needs."""
+    low = f"{lab.shop.memory_mib[role] // 2}Mi"
+    resources = {"requests": {"cpu": "200m", "memory": low}, "limits": {"cpu": "500m", "memory": low}}
+    lab.edit_container(lab.shop.services[role], resources=resources)
+
+
+def wrong_selector(lab: Rehearsal, role: str) -> None:
+    """A label that no pod carries."""
+    name = lab.shop.services[role]
+    lab.store.patch("Service", lab.shop.namespace, name, {"spec": {"selector": {"app": f"{name}-v2"}}})
+
+
+def wrong_port(lab: Rehearsal, role: str) -> None:
+    """A port where nobody listens."""
+    name = lab.shop.services[role]
+    ports = [{**port, "targetPort": 9} for port in lab.store.get("Service", lab.shop.namespace, name)["spec"]["ports"]]
+    lab.store.patch("Service", lab.shop.namespace, name, {"spec": {"ports": ports}})
+
+
+def scaled_away(lab: Rehearsal, role: str) -> None:
+    """No replica."""
+    lab.scale(lab.shop.services[role], 0)
+
+
+def gray_node(lab: Rehearsal, _: str) -> None:
+    """A node that drops packets and says Ready."""
+    lab.break_node("node-b")
+
+
+def busy_after_a_rollout(lab: Rehearsal, role: str) -> None:
+    """An innocent rollout, and then two and a half times the load."""
+    name = lab.shop.services[role]
+    env = lab.deployment(name)["spec"]["template"]["spec"]["containers"][0].get("env", [])
+    lab.edit_container(name, env=[*env, {"name": "LOG_LEVEL", "value": "debug"}])
+    lab.until(lab.complete)
+    lab.traffic.surge(name, 2.5)
+
+
+Fault = Callable[[Rehearsal, str], None]
+FAULTS: Final[Mapping[str, tuple[Fault, CauseCode, str]]] = {
+    "wrong image": (wrong_image, CauseCode.IMAGE_PULL_FAILED, "roll-back-deployment"),
+    "memory limit": (memory_limit, CauseCode.MEMORY_LIMIT_TOO_LOW, "restore-resources"),
+    "wrong selector": (wrong_selector, CauseCode.SERVICE_SELECTOR_MISMATCH, "fix-service-selector"),
+    "wrong port": (wrong_port, CauseCode.SERVICE_TARGET_PORT_MISMATCH, "fix-service-port"),
+    "scaled away": (scaled_away, CauseCode.SCALED_TOO_LOW, "scale-deployment"),
+    "gray node": (gray_node, CauseCode.NODE_GRAY_FAILURE, "drain-node"),
+}
+ROLES: Final = ("edge", "cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
+
+
+def standing(seed: int) -> Rehearsal:
+    """A shop with nothing wrong."""
+    lab = Rehearsal(seed=seed)
+    lab.until(lab.settled)
+    return lab
+
+
+async def test_a_healthy_shop_has_no_findings() -> None:
+    """In ten minutes of traffic, either."""
+    lab = standing(3)
+    lab.run(600)
+    assert findings(await look(lab)) == ()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_fault_has_one_root_its_cause_comes_first_and_its_plan_heals_it(seed: int, name: str) -> None:
+    """With metrics and without, at the first alert and in the storm; when it is healed nothing is found any more."""
+    inject, code, runbook = FAULTS[name]
+    lab = standing(seed)
+    inject(lab, ROLES[seed % len(ROLES)])
+    lab.until(lambda: bool(lab.firing()))
+    for _ in range(2):
+        alerts = firing(lab)
+        for metrics in (False, True):
+            snapshot = await look(lab, metrics=metrics)
+            (root,) = roots(alerts, snapshot)
+            assert diagnose(alerts, root, snapshot)[0].code is code
+        lab.run(30)
+    made, _ = plans(CATALOG, diagnose(alerts, root, snapshot), snapshot)
+    assert made[0].runbook.name == runbook
+    carry_out(lab, made[0])
+    lab.until(lambda: lab.complete() and not lab.firing())
+    lab.run(30)
+    assert findings(await look(lab)) == ()
+
+
+@pytest.mark.parametrize("role", ["payment", "shipping", "store"])
+async def test_the_rollout_is_suspected_before_the_load_that_is_to_blame(role: str) -> None:
+    """Most incidents follow a change; with metrics all alerts have one root, and the second cause is the right one."""
+    lab = standing(4)
+    busy_after_a_rollout(lab, role)
+    lab.until(lambda: bool(lab.firing()))
+    lab.run(30)
+    alerts, snapshot = firing(lab), await look(lab)
+    (root,) = roots(alerts, snapshot)
+    causes = diagnose(alerts, root, snapshot)
+    assert [cause.code for cause in causes[:2]] == [CauseCode.RECENT_ROLLOUT, CauseCode.CPU_SATURATED]
+    made, _ = plans(CATALOG, causes, snapshot)
+    assert [plan.runbook.name for plan in made] == ["roll-back-deployment", "scale-deployment"]
+    carry_out(lab, made[1])
+    lab.until(lambda: lab.complete() and not lab.firing())
+    lab.run(30)
+    assert [finding.code for finding in findings(await look(lab))] == [CauseCode.RECENT_ROLLOUT]
+
+
+async def test_two_faults_at_once_are_two_roots_each_with_its_own_cause() -> None:
+    """Everybody's dependency loses its port while something else is deployed wrongly: neither's plan is the other's."""
+    lab = standing(5)
+    wrong_port(lab, "store")
+    lab.until(lambda: bool(lab.firing()))
+    wrong_image(lab, "payment")
+    lab.until(lab.fires("DeploymentReplicasMismatch", lab.shop.payment))
+    alerts, snapshot = firing(lab), await look(lab)
+    found = {str(root): diagnose([], root, snapshot)[0].code for root in roots(alerts, snapshot)}
+    namespace = lab.shop.namespace
+    assert found == {
+        f"Service/{namespace}/{lab.shop.store}": CauseCode.SERVICE_TARGET_PORT_MISMATCH,
+        f"Deployment/{namespace}/{lab.shop.payment}": CauseCode.IMAGE_PULL_FAILED,
+    }
