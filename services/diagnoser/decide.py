@@ -135,18 +135,18 @@ def _doubted(finding: Finding, place: Place, why: str, topology: Topology) -> tu
 
 
 def _explanation(finding: Finding, place: Place, others: Sequence[tuple[Finding, Place, str]]) -> Finding | None:
-    """The finding that explains this one: an intrinsic one of the same object, or one nearer to the root."""
+    """The finding that explains this one: an intrinsic one of the same object, a crash, or one nearer to the root."""
     if finding.code in INTRINSIC:
         return None
-    for other, nearer, _ in others:
-        if other.code in INTRINSIC and other.object == finding.object:
-            return other
-        if other.code is CauseCode.CRASH_LOOP and finding.code is CauseCode.RECENT_ROLLOUT:
-            if other.object == finding.object and other.remedy:
-                return other
-        elif nearer is Place.ROOT and place is Place.ON_THE_WAY and other.code not in CIRCUMSTANTIAL:
-            return other
-    return None
+    same = [other for other, _, _ in others if other.object == finding.object]
+    direct = [other for other in same if other.code in INTRINSIC]
+    crashes = [other for other in same if other.code is CauseCode.CRASH_LOOP and other.remedy]
+    if finding.code is not CauseCode.RECENT_ROLLOUT:
+        crashes = []
+    roots = [other for other, where, _ in others if where is Place.ROOT and other.code not in CIRCUMSTANTIAL]
+    if place is not Place.ON_THE_WAY:
+        roots = []
+    return next(iter((*direct, *crashes, *roots)), None)
 
 
 def _was_tried(finding: Finding, incident: Incident) -> bool:
