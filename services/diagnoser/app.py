@@ -1,36 +1,22 @@
 """Put the diagnoser together: settings, adapters, duties."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 
 from services.diagnoser import handlers
 from services.diagnoser.handlers import Context
 from services.diagnoser.settings import Settings
-from shared.adapters.kubernetes_api import connect
-from shared.adapters.prometheus import Prometheus
+from shared.bus.observe import observing
 from shared.bus.service import Bus, Duties, serve
 from shared.bus.settings import load as load_settings
 from shared.domain.events import Owner
-from shared.domain.ids import ClusterName
 
 
 @asynccontextmanager
 async def duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
     """What the diagnoser does, on one cluster and, where there is one, one Prometheus."""
-    async with AsyncExitStack() as stack:
-        connected = connect(
-            settings.kubeconfig,
-            settings.kube_context,
-            ClusterName(settings.cluster),
-            settings.kube_timeout_s,
-            manager="primum-diagnoser",
-        )
-        cluster = await stack.enter_async_context(connected)
-        metrics = None
-        if settings.prometheus_url:
-            prometheus = Prometheus(settings.prometheus_url, settings.prometheus_timeout_s)
-            metrics = await stack.enter_async_context(prometheus)
+    async with observing(settings, Owner.DIAGNOSER) as (cluster, metrics):
         context = Context(
             ledger=bus.ledger,
             cluster=cluster,

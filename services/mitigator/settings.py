@@ -2,19 +2,13 @@
 
 from pathlib import Path
 
-from shared.bus.settings import ServiceSettings
+from shared.bus.settings import ObserverSettings
 from shared.domain.policy import Mode, Policy
 
 
-class Settings(ServiceSettings):
+class Settings(ObserverSettings):
     """PRIMUM_*; times in seconds. Those that speak of the cluster's own pace are divided by `pace`."""
 
-    kubeconfig: Path | None = None
-    kube_context: str | None = None
-    kube_timeout_s: float = 10
-    prometheus_url: str = ""
-    prometheus_timeout_s: float = 5
-    metrics_window_s: float = 60
     runbooks: Path | None = None
 
     mode: Mode = Mode.OBSERVE

@@ -2,17 +2,15 @@
 
 import functools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from services.undo import handlers
 from services.undo.context import Context
 from services.undo.settings import Settings
-from shared.adapters import kubernetes_api
-from shared.adapters.prometheus import Prometheus
+from shared.bus.observe import observing
 from shared.bus.service import Bus, Duties, serve
 from shared.bus.settings import load as load_settings
 from shared.domain.events import Owner
-from shared.domain.ids import ClusterName
 
 
 def main() -> int:
@@ -23,21 +21,7 @@ def main() -> int:
 
 @asynccontextmanager
 async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
-    async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(
-            kubernetes_api.connect(
-                settings.kubeconfig,
-                settings.kube_context,
-                ClusterName(settings.cluster),
-                settings.kube_timeout_s,
-                manager="primum-undo",
-            )
-        )
-        metrics = None
-        if settings.prometheus_url:
-            metrics = await stack.enter_async_context(
-                Prometheus(settings.prometheus_url, settings.prometheus_timeout_s)
-            )
+    async with observing(settings, Owner.UNDO) as (cluster, metrics):
         context = Context(
             ledger=bus.ledger,
             cluster=cluster,

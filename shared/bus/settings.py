@@ -47,6 +47,20 @@ class ServiceSettings(BaseSettings):
     """How many times faster than a real cluster this one is (the lab): what runbooks say of time is divided by it."""
 
 
+class ObserverSettings(ServiceSettings):
+    """What those add who look at the cluster, and at Prometheus where there is one."""
+
+    kubeconfig: Path | None = None
+    """None: what kubectl would use, then the pod's own ServiceAccount."""
+    kube_context: str | None = None
+    kube_timeout_s: float = Field(default=10, gt=0)
+    prometheus_url: str = ""
+    """Empty: there is none; symptoms are then unknown and judgement is by structure."""
+    prometheus_timeout_s: float = Field(default=5, gt=0)
+    metrics_window_s: float = Field(default=60, gt=0)
+    """What rates look back over: at least four scrapes."""
+
+
 AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 REFUSED = 2
 """The exit status of a service whose settings can never work."""
