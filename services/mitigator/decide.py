@@ -1,20 +1,32 @@
 """The mitigator's decisions, pure: which plan, may it start now, and what the samples say of it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from shared.domain.change import Patch
-from shared.domain.cluster import HOLD, Object, Ref
+from shared.domain.cluster import HOLD, Kind, Object, Ref
 from shared.domain.errors import ChangeConflict
-from shared.domain.events import Kept, KeptMoreToDo, SampleTaken, UndoRequested, UndoWhy
+from shared.domain.events import (
+    ApprovalRequested,
+    Kept,
+    KeptMoreToDo,
+    Proposed,
+    Recorded,
+    SampleTaken,
+    TransactionOpened,
+    UndoRequested,
+    UndoWhy,
+)
 from shared.domain.frozen import Frozen
 from shared.domain.health import Health, Symptom, SymptomReading, Verdict, VerdictWord
+from shared.domain.ids import PlanHash
 from shared.domain.incident import Incident
 from shared.domain.policy import Mode, Permission, Policy, decide
 from shared.domain.runbook import Plan
 from shared.domain.snapshot import Snapshot
-from shared.domain.transaction import Lock, Transaction
+from shared.domain.transaction import Lock, Outcome, Transaction
 from shared.judge.keep_or_undo import Keep, KeepMoreToDo, NotYet, TakeBack, keep_or_undo, when
 from shared.judge.verdict import compare
 
@@ -43,6 +55,18 @@ class Propose(Frozen):
     reason: str
 
 
+class Recent(Frozen):
+    """What the last day's transactions of all incidents say about the next one."""
+
+    transactions: dict[Ref, int] = {}
+    """How many touched a workload."""
+    undone: frozenset[tuple[Ref, str]] = frozenset()
+    """(object at fault, runbook) pairs that were judged and taken back."""
+
+
+NOTHING_RECENT = Recent()
+
+
 class NoneLeft(Frozen):
     """Nothing to try; a line for each runbook that was considered."""
 
@@ -54,19 +78,19 @@ def choose(
     candidates: Sequence[Plan],
     rejected: Sequence[str],
     policy: Policy,
-    recent_transactions: Mapping[Ref, int],
+    recent: Recent = NOTHING_RECENT,
 ) -> Start | Ask | Propose | NoneLeft:
     """Take the first plan that policy lets run or ask for. An approved plan comes with its approval, never another."""
     considered = list(rejected)
     for plan in candidates:
-        if reason := _tried(incident, plan):
+        if reason := _tried(incident, plan, recent):
             considered.append(f"{plan.runbook.name} for {plan.cause.code}: {reason}")
             continue
         answer = decide(
             policy,
             plan,
             approved=plan.hash == incident.approved,
-            recent_transactions=max(recent_transactions.get(ref, 0) for ref in plan.scope),
+            recent_transactions=max(recent.transactions.get(ref, 0) for ref in plan.scope),
         )
         match answer.permission:
             case Permission.ALLOW:
@@ -82,16 +106,51 @@ def choose(
     return NoneLeft(considered=tuple(considered) or ("no runbook treats these causes",))
 
 
-def _tried(incident: Incident, plan: Plan) -> str | None:
+def _tried(incident: Incident, plan: Plan, recent: Recent) -> str | None:
     if plan.hash == incident.approved:
         return None
     if plan.hash in incident.excluded:
         return "denied, or undone already"
     if (plan.cause.object, plan.runbook.name) in incident.barred:
         return f"undone on {plan.cause.object} already"
+    if (plan.cause.object, plan.runbook.name) in recent.undone:
+        return f"undone on {plan.cause.object} within a day, in another incident"
     if incident.untried.count(plan.hash) >= UNTRIED_AT_MOST:
-        return "its holder died twice"
+        return f"cut short {UNTRIED_AT_MOST} times, by a holder that died or a pause"
     return None
+
+
+def recently(incidents: Iterable[Incident], since: datetime) -> Recent:
+    """Count the transactions since a moment by workload, and name the pairs that were taken back since."""
+    counts: Counter[Ref] = Counter()
+    undone: set[tuple[Ref, str]] = set()
+    for transaction in (known for incident in incidents for known in incident.transactions if not known.untried):
+        if transaction.opened_at >= since:
+            counts.update(ref for ref in transaction.scope if ref.kind is Kind.DEPLOYMENT)
+        if _judged_and_taken_back(transaction) and (transaction.undo_requested_at or since) >= since:
+            undone.add((transaction.plan.cause.object, transaction.plan.runbook.name))
+    return Recent(transactions=dict(counts), undone=frozenset(undone))
+
+
+def _judged_and_taken_back(transaction: Transaction) -> bool:
+    unjudged = (UndoWhy.HOLDER_DIED, UndoWhy.PAUSED)
+    return transaction.outcome in (Outcome.UNDONE, Outcome.STUCK) and transaction.undo_why not in unjudged
+
+
+def outdated(incident: Incident, now: datetime, stale_s: float) -> bool:
+    """Whether the diagnosis is too old to plan by.
+
+    What a person approved is held against the cluster itself instead: people may take longer than a diagnosis lasts.
+    """
+    diagnosed_at = incident.diagnosed_at
+    return not incident.approved and diagnosed_at is not None and now - diagnosed_at > timedelta(seconds=stale_s)
+
+
+def shown(history: Sequence[Recorded], approved: PlanHash) -> Plan | None:
+    """The plan of that hash, as a person last saw it."""
+    events = (record.event for record in reversed(history))
+    seen = (event.plan for event in events if isinstance(event, ApprovalRequested | Proposed | TransactionOpened))
+    return next((plan for plan in seen if plan.hash == approved), None)
 
 
 def no_longer_fits(plan: Plan, snapshot: Snapshot) -> str | None:
@@ -110,8 +169,13 @@ def no_longer_fits(plan: Plan, snapshot: Snapshot) -> str | None:
     return None
 
 
-def held_back(locks: Collection[Lock], objects: Sequence[Object], symptom: SymptomReading) -> str | None:
-    """Why a plan must not start now; None if it may."""
+def held_back(
+    locks: Collection[Lock], objects: Sequence[Object], symptom: SymptomReading, ailing: str | None
+) -> str | None:
+    """Why a plan must not start now; None if it may. The same words for the same reason: numbers are on record.
+
+    A symptom that is gone while the scope still ails is only out of sight: nobody clears that incident.
+    """
     for lock in locks:
         if lock.held:
             return f"{lock.workload} is locked by transaction {lock.transaction} of incident {lock.incident}"
@@ -121,8 +185,10 @@ def held_back(locks: Collection[Lock], objects: Sequence[Object], symptom: Sympt
             if isinstance(marks, dict) and HOLD in marks:
                 return f"{seen.ref} is on hold ({HOLD})"
     match symptom.symptom:
+        case Symptom.GONE if ailing is not None:
+            return None
         case Symptom.RECEDING | Symptom.GONE:
-            return f"the symptom is {symptom.symptom}: {symptom.reason}"
+            return f"the symptom is {symptom.symptom}"
         case Symptom.PRESENT | Symptom.UNKNOWN:
             return None
         case _:

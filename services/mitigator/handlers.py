@@ -38,8 +38,10 @@ async def reconcile(incident_id: IncidentId, context: Context) -> None:
     if owed is None:
         return
     await context.activities.doing(f"{incident.state}:{incident.id}")
-    await owed(incident, context)
-    await context.activities.doing("idle")
+    try:
+        await owed(incident, context)
+    finally:
+        await context.activities.doing("idle")
 
 
 async def beat(context: Context) -> None:

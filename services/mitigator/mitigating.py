@@ -48,14 +48,7 @@ async def carry_out(incident: Incident, context: Context) -> None:
         await context.activities.doing(f"executing-runbook:{transaction.plan.runbook.name}@{step}")
         try:
             incident = await _step(incident, transaction, step, change, context)
-        except (
-            ChangeConflict,
-            ObjectMissing,
-            ObjectMoved,
-            WriteRefused,
-            ClusterForbidden,
-            ClusterUnavailable,
-        ) as failure:
+        except STEP_FAILURES as failure:
             incident = await context.ledger.fold(incident.id)
             await _take_back(incident, transaction, UndoWhy.STEP_FAILED, f"step {step}: {failure}", context)
             return
@@ -88,13 +81,16 @@ def _intended(transaction: Transaction, step: int, change: Change, pre: Object, 
 
 
 async def _write(incident: Incident, transaction: Transaction, patch: Patch, seen: Object, context: Context) -> None:
-    """Write on the version that was read; if the object moved, verify the epoch and read again."""
+    """Write on the version that was read; if the object moved, read it again, and only then verify the epoch.
+
+    In the other order a takeover could come between the two, and what was read would be a version behind its fence.
+    """
     for _ in range(TRIES):
         try:
             await context.cluster.write(patch, seen, transaction.mark)
         except ObjectMoved:
-            await _verify_epoch(incident, transaction, context)
             seen = await context.cluster.read(patch.ref)
+            await _verify_epoch(incident, transaction, context)
         else:
             return
     raise ObjectMoved(f"{patch.ref} moved {TRIES} times between reading and writing")

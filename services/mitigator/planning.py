@@ -1,6 +1,5 @@
 """In `planning` and `awaiting_approval`: choose a plan, and start it, ask for it, or say why not."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -19,17 +18,20 @@ from shared.domain.events import (
     SymptomRead,
     TransactionOpened,
 )
+from shared.domain.health import Symptom, SymptomReading
 from shared.domain.ids import TransactionId
 from shared.domain.incident import Incident
 from shared.domain.runbook import Plan, describe
 from shared.domain.snapshot import Snapshot
 from shared.domain.transaction import locks_for
 from shared.measure.enrich import with_metrics
-from shared.measure.health import health_of
+from shared.measure.health import ailing, health_of
 from shared.measure.symptom import alerts_of, last_reading, read_symptom
 from shared.runbooks.planning import plans
 
 DAY = timedelta(hours=24)
+LOOKED_OVER = 1000
+"""How many incidents, newest first, are searched for the transactions of a day: a storm opens hundreds."""
 
 
 async def on_planning(incident: Incident, context: Context) -> None:
@@ -38,16 +40,15 @@ async def on_planning(incident: Incident, context: Context) -> None:
     if (reason := await context.ledger.paused()) is not None:
         await _defer(incident, f"paused: {reason}", context)
         return
-    if incident.diagnosed_at and now - incident.diagnosed_at > timedelta(seconds=context.settings.diagnosis_stale_s):
+    if decide.outdated(incident, now, context.settings.diagnosis_stale_s):
         await context.ledger.append(incident, Stale(reason=f"the diagnosis is from {incident.diagnosed_at:%H:%M:%S}"))
         return
     snapshot = await observe(incident, context)
-    candidates, rejected = _candidates(incident, snapshot, context)
+    candidates, rejected = await _candidates(incident, snapshot, context)
     if stale := next((why for plan in candidates if (why := _unfit(incident, plan, snapshot))), None):
         await context.ledger.append(incident, Stale(reason=f"the approved plan no longer fits: {stale}"))
         return
-    recent = await _recent_transactions(context)
-    match decide.choose(incident, candidates, rejected, context.settings.policy, recent):
+    match decide.choose(incident, candidates, rejected, context.settings.policy, await _recent(context)):
         case decide.Start(plan=plan, because=because):
             await _start(incident, plan, because, snapshot, context)
         case decide.Ask(plan=plan, reason=reason):
@@ -92,9 +93,11 @@ def _touches_a_node(incident: Incident) -> bool:
     return any(ref.kind in CLUSTER_SCOPED for ref in _refs(incident))
 
 
-def _candidates(incident: Incident, snapshot: Snapshot, context: Context) -> tuple[Sequence[Plan], Sequence[str]]:
-    if incident.approved and incident.pending and incident.pending.hash == incident.approved:
-        return [incident.pending], []
+async def _candidates(incident: Incident, snapshot: Snapshot, context: Context) -> tuple[Sequence[Plan], Sequence[str]]:
+    """Make the plans there are; what a person approved or picked is the one that was shown to them, and no other."""
+    if incident.approved:
+        shown = decide.shown(await context.ledger.history(incident.id), incident.approved)
+        return ([shown], []) if shown else ([], [f"plan {incident.approved} is not on record"])
     chosen, rejected = plans(context.catalog, incident.causes, snapshot)
     return chosen, [str(reason) for reason in rejected]
 
@@ -103,16 +106,10 @@ def _unfit(incident: Incident, plan: Plan, snapshot: Snapshot) -> str | None:
     return decide.no_longer_fits(plan, snapshot) if plan.hash == incident.approved else None
 
 
-async def _recent_transactions(context: Context) -> Counter[Ref]:
-    """Count the transactions of the last day by workload, over all incidents."""
-    since = context.clock.now() - DAY
-    counts: Counter[Ref] = Counter()
-    for known in await context.ledger.incidents():
-        incident = await context.ledger.fold(known)
-        for transaction in incident.transactions:
-            if transaction.opened_at >= since and not transaction.untried:
-                counts.update(ref for ref in transaction.scope if ref.kind is Kind.DEPLOYMENT)
-    return counts
+async def _recent(context: Context) -> decide.Recent:
+    """Look over the transactions of the last day, of all incidents."""
+    incidents = [await context.ledger.fold(known) for known in await context.ledger.incidents(limit=LOOKED_OVER)]
+    return decide.recently(incidents, context.clock.now() - DAY)
 
 
 async def _ask(incident: Incident, plan: Plan, reason: str, context: Context) -> None:
@@ -128,11 +125,9 @@ async def _ask(incident: Incident, plan: Plan, reason: str, context: Context) ->
 
 
 async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapshot, context: Context) -> None:
-    facts = await context.ledger.facts(incident.id)
-    symptom = await read_symptom(alerts_of(facts), context.metrics, last_reading(facts))
-    await context.ledger.note(incident.id, SymptomRead(symptom=symptom))
+    symptom, before = await _symptom(incident, context), health_of(plan.scope, snapshot)
     locks = [lock for ref in plan.locked if (lock := await context.ledger.lock(ref)) is not None]
-    if reason := decide.held_back(locks, await _held_objects(plan, snapshot, context), symptom):
+    if reason := decide.held_back(locks, await _held_objects(plan, snapshot, context), symptom, ailing(before)):
         await _defer(incident, reason, context)
         return
     transaction = TransactionId(context.identity.new("txn"))
@@ -140,13 +135,25 @@ async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapsho
         transaction=transaction,
         plan=plan,
         holder=context.holder,
-        before=health_of(plan.scope, snapshot),
+        before=before,
         symptom_before=symptom,
         permitted_because=because,
     )
     taken = locks_for(incident.id, transaction, plan, held=True)
     await context.heartbeats.beat(context.holder)
     await carry_out(await context.ledger.append(incident, opened, locks=taken), context)
+
+
+async def _symptom(incident: Incident, context: Context) -> SymptomReading:
+    """Read the symptom. What receded is read again only after the wait: two looks at one scrape show a standstill."""
+    facts, now = await context.ledger.facts(incident.id), context.clock.now()
+    wait = timedelta(seconds=context.settings.defer_s / context.settings.pace)
+    last = next((fact for fact in reversed(facts) if isinstance(fact, SymptomRead)), None)
+    if last is not None and last.symptom.symptom is Symptom.RECEDING and now - last.at < wait:
+        return last.symptom
+    symptom = await read_symptom(alerts_of(facts), context.metrics, last_reading(facts))
+    await context.ledger.note(incident.id, SymptomRead(symptom=symptom, at=now))
+    return symptom
 
 
 async def _held_objects(plan: Plan, snapshot: Snapshot, context: Context) -> Sequence[Object]:

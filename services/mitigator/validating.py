@@ -1,12 +1,13 @@
 """In `validating` and in the watch window: measure, and keep or take back."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from services.mitigator import decide
 from services.mitigator.context import Context
 from services.mitigator.planning import observe
 from shared.analyzers.registry import findings
-from shared.domain.errors import ClusterUnavailable
+from shared.domain.errors import ClusterForbidden, ClusterUnavailable
 from shared.domain.events import Kept, KeptMoreToDo, SampleTaken, UndoRequested, UndoWhy
 from shared.domain.incident import Incident
 from shared.domain.snapshot import Snapshot
@@ -26,23 +27,38 @@ async def on_validating(incident: Incident, context: Context) -> None:
         paused = UndoRequested(transaction=transaction.id, why=UndoWhy.PAUSED, reason=f"paused: {reason}")
         await context.ledger.append(incident, paused)
         return
+    if (early_s := await _too_early_s(incident, transaction, context)) > 0:
+        await context.timers.wake(incident.id, early_s)
+        return
     try:
         snapshot = await observe(incident, context)
-    except ClusterUnavailable as failure:
+    except (ClusterUnavailable, ClusterForbidden) as failure:
         await _could_not_measure(incident, transaction, str(failure), context)
         return
     await _judge(incident, transaction, snapshot, context)
 
 
+async def _too_early_s(incident: Incident, transaction: Transaction, context: Context) -> float:
+    """How long until the next sample is due: wake-ups come in bursts, and a burst of samples is one sample."""
+    samples = await _samples(incident, transaction, context)
+    now = context.clock.now()
+    if not samples or (transaction.judge_by is not None and now >= transaction.judge_by):
+        return 0.0
+    return context.settings.sample_every_s / context.settings.pace - (now - samples[-1].health.at).total_seconds()
+
+
+async def _samples(incident: Incident, transaction: Transaction, context: Context) -> Sequence[SampleTaken]:
+    facts = await context.ledger.facts(incident.id)
+    return [fact for fact in facts if isinstance(fact, SampleTaken) and fact.transaction == transaction.id]
+
+
 async def _judge(incident: Incident, transaction: Transaction, snapshot: Snapshot, context: Context) -> None:
     sample = await _sample(incident, transaction, snapshot, context)
     await context.ledger.note(incident.id, sample)
-    facts = await context.ledger.facts(incident.id)
-    samples = [fact for fact in facts if isinstance(fact, SampleTaken) and fact.transaction == transaction.id]
     cause = transaction.plan.cause
     outcome = decide.judge(
         transaction,
-        samples or [sample],
+        await _samples(incident, transaction, context) or [sample],
         context.clock.now(),
         cause_gone=not any(cause.is_same(finding) for finding in findings(snapshot)),
         postconditions_unmet=unmet_postconditions(context.catalog, transaction.plan, snapshot),
@@ -51,7 +67,7 @@ async def _judge(incident: Incident, transaction: Transaction, snapshot: Snapsho
     )
     match outcome:
         case NotYet(until=until):
-            await context.timers.wake(incident.id, (until - context.clock.now()).total_seconds())
+            await context.timers.wake(incident.id, max(0.0, (until - context.clock.now()).total_seconds()))
         case UndoRequested():
             await context.ledger.append(incident, outcome)
         case Kept() | KeptMoreToDo():

@@ -373,6 +373,7 @@ class SymptomRead(Frozen):
 
     fact: Literal["symptom-read"] = "symptom-read"
     symptom: SymptomReading
+    at: AwareDatetime
 
 
 class Noted(Frozen):
