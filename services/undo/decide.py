@@ -104,10 +104,10 @@ def _still_rolling(transaction: Transaction, now: Health) -> bool:
 def _ended(
     incident: Incident, transaction: Transaction, back: Verdict, now: Health, max_transactions: int
 ) -> Undone | UndoneUntried | UndoneForGood:
-    if reason := _for_good(incident, transaction, max_transactions):
-        return UndoneForGood(transaction=transaction.id, verified=back, after=now, reason=reason)
     if transaction.undo_why in (UndoWhy.HOLDER_DIED, UndoWhy.PAUSED):
         return UndoneUntried(transaction=transaction.id, verified=back, after=now)
+    if reason := _for_good(incident, transaction, max_transactions):
+        return UndoneForGood(transaction=transaction.id, verified=back, after=now, reason=reason)
     return Undone(transaction=transaction.id, verified=back, after=now)
 
 
@@ -122,8 +122,9 @@ def _for_good(incident: Incident, transaction: Transaction, max_transactions: in
 
 def stuck(transaction: Transaction, conflicts: Sequence[str]) -> UndoStuck:
     """Stop, with both values on record: undo never overwrites somebody's edit."""
+    more = f", and {len(conflicts) - 1} more" if len(conflicts) > 1 else ""
     return UndoStuck(
         transaction=transaction.id,
-        reason=f"{len(conflicts)} values were edited after us, and are theirs",
+        reason=f"not put back: {conflicts[0]}{more}",
         values=tuple(conflicts),
     )

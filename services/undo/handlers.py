@@ -1,12 +1,13 @@
 """The order of things in the undo service: watch holders; seize, fence, put back, verify."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from services.undo import decide
 from services.undo.context import Context
 from shared.domain.change import Patch
 from shared.domain.cluster import Object, Ref
-from shared.domain.errors import ChangeConflict, ObjectMissing, ObjectMoved, Retry, WriteRefused
+from shared.domain.errors import ChangeConflict, ClusterForbidden, ObjectMissing, ObjectMoved, Retry, WriteRefused
 from shared.domain.events import (
     Applied,
     Base,
@@ -37,8 +38,10 @@ async def reconcile(incident_id: IncidentId, context: Context) -> None:
             await _watch_holder(incident, context)
         case State.UNDOING:
             await context.activities.doing(f"undoing:{incident.id}")
-            await _undo(incident, context)
-            await context.activities.doing("idle")
+            try:
+                await _undo(incident, context)
+            finally:
+                await context.activities.doing("idle")
         case _:
             pass
 
@@ -73,16 +76,39 @@ async def _undo(incident: Incident, context: Context) -> None:
             await context.timers.wake(incident.id, context.settings.holder_check_every_s)
             return
         incident, transaction = await _seize(incident, transaction, context)
-    if not transaction.undo_intended:
-        await _fence(transaction, context)
-    conflicts: list[str] = []
-    for intended in sorted(transaction.intents, key=lambda intent: intent.step, reverse=True):
-        if intended.step not in transaction.steps_undone:
-            incident = await _put_back(incident, transaction, intended, conflicts, context)
+    try:
+        incident, conflicts = await _bring_back(incident, transaction, context)
+    except ClusterForbidden as refusal:
+        incident = await context.ledger.fold(incident.id)
+        if context.clock.now() < _deadline(incident, transaction, context):
+            raise
+        conflicts = [str(refusal)]  # nobody mends a permission that nobody is told of
     if conflicts:
         await context.ledger.append(incident, decide.stuck(transaction, conflicts))
         return
     await _verify(incident, context)
+
+
+async def _bring_back(incident: Incident, transaction: Transaction, context: Context) -> tuple[Incident, Sequence[str]]:
+    """Fence what was intended, and put it back, the last step first; say what could not be."""
+    conflicts: list[str] = []
+    if not transaction.undo_intended:
+        conflicts += await _fence(transaction, context)
+    if conflicts:
+        return incident, conflicts
+    for intended in sorted(transaction.intents, key=lambda intent: intent.step, reverse=True):
+        if intended.step not in transaction.steps_undone:
+            incident = await _put_back(incident, transaction, intended, conflicts, context)
+    return incident, conflicts
+
+
+def _deadline(incident: Incident, transaction: Transaction, context: Context) -> datetime:
+    """Until when the scope may take to be as before: from the last step back, not from the request for it.
+
+    An undo service that was away for an hour has not given the cluster that hour.
+    """
+    plan, since = transaction.plan, incident.updated_at or context.clock.now()
+    return since + timedelta(seconds=(plan.settle_s + plan.shows_within_s) / context.settings.pace)
 
 
 async def _seize(incident: Incident, transaction: Transaction, context: Context) -> tuple[Incident, Transaction]:
@@ -94,10 +120,18 @@ async def _seize(incident: Incident, transaction: Transaction, context: Context)
     return incident, incident.transaction_of(transaction.id) or transaction
 
 
-async def _fence(transaction: Transaction, context: Context) -> None:
-    """Touch every intended object: a mitigator that wakes up late is refused from then on, its versions are old."""
+async def _fence(transaction: Transaction, context: Context) -> Sequence[str]:
+    """Touch every intended object: a mitigator that wakes up late is refused from then on, its versions are old.
+
+    Say which could not be touched: without its fence nothing is put back.
+    """
+    refused: list[str] = []
     for ref in dict.fromkeys(intent.change.ref for intent in transaction.intents if isinstance(intent.change, Patch)):
-        await _touch(ref, transaction.mark, context)
+        try:
+            await _touch(ref, transaction.mark, context)
+        except WriteRefused as refusal:
+            refused.append(f"{ref}: {refusal}")
+    return refused
 
 
 async def _touch(ref: Ref, mark: str, context: Context) -> None:
@@ -120,8 +154,8 @@ async def _put_back(
         try:
             seen = await _read(intended, context)
             match decide.way_back(intended, seen):
-                case decide.NothingToDo(found=found):
-                    pass
+                case decide.NothingToDo(found=untouched):
+                    found = "already-back" if intended.step in transaction.undo_intended else untouched
                 case decide.TheirEdit(values=values):
                     conflicts.extend(values)
                     return incident
@@ -151,18 +185,16 @@ async def _read(intended: Intended, context: Context) -> Object:
 
 async def _verify(incident: Incident, context: Context) -> None:
     transaction = incident.undoing
-    if transaction is None or transaction.undo_requested_at is None:
+    if transaction is None:
         return
-    pace = context.settings.pace
     namespaces = {ref.namespace for ref in transaction.scope if ref.namespace}
     snapshot = await context.cluster.snapshot(namespaces or None)
-    settle = timedelta(seconds=(transaction.plan.settle_s + transaction.plan.shows_within_s) / pace)
     outcome = decide.verified(
         incident,
         transaction,
         health_of(transaction.scope, snapshot),
-        deadline=transaction.undo_requested_at + settle,
-        look_again_s=context.settings.verify_every_s / pace,
+        deadline=_deadline(incident, transaction, context),
+        look_again_s=context.settings.verify_every_s / context.settings.pace,
         max_transactions=context.settings.max_transactions,
     )
     match outcome:
