@@ -89,15 +89,27 @@ def keeps(one: Incident, other: Incident, topology: Topology) -> bool:
     return (one.opened_at, one.id) < (other.opened_at, other.id) if one.opened_at and other.opened_at else False
 
 
-def over(reading: SymptomReading, ailing: str | None) -> bool:
+class Seen(Frozen):
+    """A look at an incident's root in the cluster's objects; one that failed shows neither illness nor health."""
+
+    looked: bool
+    ailing: str | None = None
+    """Why the root is unwell; None if it is well."""
+
+    @property
+    def well(self) -> bool:
+        return self.looked and self.ailing is None
+
+
+def over(reading: SymptomReading, seen: Seen) -> bool:
     """Whether nothing is wrong (any more): the symptom is gone, and so is any structural reason for its return."""
-    return reading.symptom is Symptom.GONE and ailing is None
+    return reading.symptom is Symptom.GONE and seen.well
 
 
 def watch(  # noqa: PLR0913 - each is one independent piece of the evidence
     incident: Incident,
     reading: SymptomReading,
-    ailing: str | None,
+    seen: Seen,
     now: datetime,
     *,
     relapse_after_s: float,
@@ -105,7 +117,7 @@ def watch(  # noqa: PLR0913 - each is one independent piece of the evidence
 ) -> Cleared | Relapsed | Quiet | None:
     """Say what a look at an open incident means; None if nothing changes."""
     if incident.state is not State.RESOLVED:
-        return Cleared(reading=reading) if over(reading, ailing) else None
+        return Cleared(reading=reading) if over(reading, seen) else None
     since_s = (now - incident.updated_at).total_seconds() if incident.updated_at else 0.0
     match reading.symptom:
         case Symptom.PRESENT if since_s >= relapse_after_s:
@@ -113,9 +125,9 @@ def watch(  # noqa: PLR0913 - each is one independent piece of the evidence
         case Symptom.PRESENT | Symptom.RECEDING:
             return None
         case Symptom.GONE | Symptom.UNKNOWN:
-            if ailing is not None and since_s >= relapse_after_s:
-                return Relapsed(reading=reading.but(reason=f"{ailing}; {reading.reason}"))
-            if ailing is None and since_s >= watch_s:
+            if seen.ailing is not None and since_s >= relapse_after_s:
+                return Relapsed(reading=reading.but(reason=f"{seen.ailing}; {reading.reason}"))
+            if seen.well and since_s >= watch_s:
                 return Quiet(reason=f"quiet for {timedelta(seconds=round(since_s))}: {reading.reason}")
             return None
         case _:

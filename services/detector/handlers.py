@@ -64,6 +64,13 @@ class Context:
 async def on_alert(alert: Alert, context: Context) -> None:
     """Join the open incident that explains the alert, or open one. A resolved notice only makes us look."""
     await context.activities.doing("triaging")
+    try:
+        await _triage(alert, context)
+    finally:
+        await context.activities.doing("idle")
+
+
+async def _triage(alert: Alert, context: Context) -> None:
     view = await _view(context)
     group = decide.group_of(alert, view.topology if view else None)
     home = await _home(group, alert, view, context)
@@ -74,7 +81,6 @@ async def on_alert(alert: Alert, context: Context) -> None:
         await _join(home, alert, context)
     else:
         await _join(await _open(alert, group, view, context), alert, context)
-    await context.activities.doing("idle")
 
 
 async def _home(group: decide.Group, alert: Alert, view: View | None, context: Context) -> decide.Home | None:
@@ -111,7 +117,7 @@ async def _open(alert: Alert, group: decide.Group, view: View | None, context: C
         alert=alert,
         grouped_because=group.because,
     )
-    then = [Cleared(reading=reading)] if decide.over(reading, _ailing_root(group.root, view)) else []
+    then = [Cleared(reading=reading)] if decide.over(reading, _seen(group.root, view)) else []
     try:
         await context.ledger.open(incident, opened, *then)
     except Conflict:
@@ -128,14 +134,15 @@ def _title(alert: Alert, group: decide.Group) -> str:
     return f"{alert.name or 'an alert without a name'} on {where}"
 
 
-def _ailing_root(root: Ref | None, view: View | None) -> str | None:
-    """Why the root, or a Service in front of it, is unwell; None if it is well, or if there is none."""
-    if view is None or root is None:
-        return None
+def _seen(root: Ref | None, view: View | None) -> decide.Seen:
+    """Look whether the root, or a Service in front of it, is unwell; without a root nothing is."""
+    if root is None or view is None:
+        return decide.Seen(looked=view is not None)
     workload = view.snapshot.deployment(root)
     fronts = [service.ref for service in view.snapshot.services_of(workload)] if workload else []
     unwell = view.topology.unwell
-    return next((f"{ref}: {unwell[ref].why}" for ref in (root, *fronts) if ref in unwell), None)
+    ailing = next((f"{ref}: {unwell[ref].why}" for ref in (root, *fronts) if ref in unwell), None)
+    return decide.Seen(looked=True, ailing=ailing)
 
 
 async def _join(home: decide.Home, alert: Alert, context: Context) -> None:
@@ -170,10 +177,10 @@ async def _merge(incident: Incident, view: View, context: Context) -> bool:
         into = next((other for other in others if home and other.id == home.incident), None)
         if home is None or into is None or not decide.keeps(into, incident, view.topology):
             return False
+        for fact in facts:  # first, for once this incident is closed nobody comes back to it
+            if isinstance(fact, AlertJoined):
+                await _join(home, fact.alert, context)
         await context.ledger.append(incident, Merged(into=into.id, reason=home.because), frees_key=True)
-    for fact in facts:
-        if isinstance(fact, AlertJoined):
-            await _join(home, fact.alert, context)
     return True
 
 
@@ -183,7 +190,7 @@ async def _watch(incident: Incident, view: View | None, context: Context) -> Non
     outcome = decide.watch(
         incident,
         reading,
-        _ailing_root(incident.root, view) if view else "the cluster could not be looked at",
+        _seen(incident.root, view),
         context.clock.now(),
         relapse_after_s=settings.relapse_after_s / settings.pace,
         watch_s=settings.watch_s / settings.pace,
