@@ -76,8 +76,8 @@ async def _append(append: Append, incident: Incident, ledger: Ledger) -> Inciden
 
 async def _kept_locks(incident: Incident, ledger: Ledger) -> Sequence[Lock]:
     """Releases of what this incident still holds: a stuck transaction keeps its locks until a person closes it."""
-    scopes = {workload for transaction in incident.transactions for workload in transaction.scope}
-    held = [await ledger.lock(workload) for workload in sorted(scopes)]
+    locked = {ref for transaction in incident.transactions for ref in transaction.plan.locked}
+    held = [await ledger.lock(ref) for ref in sorted(locked)]
     return [lock.but(held=False) for lock in held if lock and lock.held and lock.incident == incident.id]
 
 

@@ -214,6 +214,8 @@ def fold(incident: IncidentId, recorded: Iterable[Recorded]) -> Incident:
 def apply(incident: Incident, record: Recorded) -> Incident:
     """Return the incident after one more event. Raises IllegalTransition."""
     state = advance(incident.state, record.event)
+    if (incident.state, type(record.event)) not in TRANSITIONS:
+        return incident.model_copy(update={"sequence": record.sequence})  # ignored: on record, and nothing more
     moved = incident.model_copy(
         update={
             "sequence": record.sequence,
