@@ -7,11 +7,21 @@ from typing import Final
 from shared.analyzers.evidence import at, changed, measured
 from shared.domain.cause import CauseCode, Evidence, Finding
 from shared.domain.objects import Deployment, ReplicaSet
-from shared.domain.revisions import current_revision, earlier_revisions, known_good, rolled_out_at, template_difference
+from shared.domain.revisions import (
+    came_back,
+    current_revision,
+    earlier_revisions,
+    known_good,
+    rolled_out_at,
+    template_difference,
+)
 from shared.domain.snapshot import Snapshot
 
 RECENT: Final = timedelta(minutes=15)
 _OWN_MANAGER: Final = "primum"
+_CONFIDENCE: Final = 0.7
+_CONFIDENCE_IN_A_WAY_BACK: Final = 0.45
+"""Somebody rolled back lately: to take that back unasked would be to fight the person who is mending it."""
 
 
 def recent_rollout(snapshot: Snapshot) -> Iterator[Finding]:
@@ -62,7 +72,7 @@ def _finding(deployment: Deployment, current: ReplicaSet, since: datetime, snaps
             *_errors(deployment, snapshot),
         ),
         summary=f"{deployment.ref} went to revision {current.revision} {age_s:.0f} s ago",
-        confidence=0.7,
+        confidence=_CONFIDENCE_IN_A_WAY_BACK if came_back(current) else _CONFIDENCE,
         remedy={} if good is None else {"revision": good.revision},
     )
 

@@ -72,9 +72,14 @@ def template_difference(deployment: Deployment, revision: ReplicaSet) -> Sequenc
     return difference(template_of(deployment), template_of(revision), "spec", "template")
 
 
+def came_back(revision: ReplicaSet) -> bool:
+    """Whether the Deployment ran this revision before and returned to it: somebody's own way back."""
+    return _REUSED in revision.metadata.annotations
+
+
 def rolled_out_at(revision: ReplicaSet, snapshot: Snapshot) -> datetime | None:
     """When the Deployment went to this revision: its creation, or its oldest pod's if the revision came back."""
-    if _REUSED not in revision.metadata.annotations:
+    if not came_back(revision):
         return revision.metadata.creation_timestamp
     made = (pod.metadata.creation_timestamp for pod in snapshot.pods_of_revision(revision))
     return min((at for at in made if at is not None), default=None)

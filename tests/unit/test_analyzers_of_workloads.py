@@ -200,10 +200,13 @@ def test_what_ran_for_days_was_not_broken_by_its_rollout() -> None:
 
 
 def test_a_crash_loop_for_memory_is_not_this_one() -> None:
-    """The limit is the cause then, and not the code."""
+    """The limit is the cause then, and not the code; also where only an event speaks of memory."""
     rollout = a_rollout()
     pods = rollout.pods(2, ready=False, restarts=4, waiting="CrashLoopBackOff", last_terminated="OOMKilled")
     assert not list(crash_loop(a_snapshot(rollout.objects, pods)))
+    (pod,) = rollout.pods(1, ready=False, restarts=4, waiting="CrashLoopBackOff", last_terminated="Error")
+    said = a_kubernetes_event(pod.ref, "OOMKilling", "Memory cgroup out of memory")
+    assert not list(crash_loop(a_snapshot(rollout.objects, pod, said)))
 
 
 def test_one_restart_is_no_loop() -> None:
@@ -294,7 +297,7 @@ def test_without_the_mark_nothing_is_primums() -> None:
 
 
 def test_a_revision_that_came_back_is_as_old_as_its_pods() -> None:
-    """Its ReplicaSet is old; the rollout is not."""
+    """Its ReplicaSet is old; the rollout is not. It was somebody's way back: to undo that unasked would be a fight."""
     rollout = a_rollout(at=LONG_AGO)
     annotations: Json = {
         "deployment.kubernetes.io/revision": "2",
@@ -303,7 +306,8 @@ def test_a_revision_that_came_back_is_as_old_as_its_pods() -> None:
     back = with_field(rollout.current, "/metadata/annotations", annotations)
     (pod,) = rollout.pods(1)
     pod = with_field(pod, "/metadata/creationTimestamp", (T0 - timedelta(minutes=1)).isoformat())
-    assert only(recent_rollout(a_snapshot(rollout.deployment, rollout.earlier, back, pod))).remedy == {"revision": 1}
+    found = only(recent_rollout(a_snapshot(rollout.deployment, rollout.earlier, back, pod)))
+    assert (found.remedy, found.confidence) == ({"revision": 1}, 0.45)
 
 
 # --- cpu-saturated
