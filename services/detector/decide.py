@@ -55,14 +55,25 @@ def home_of(group: Group, began: datetime, topology: Topology, open_incidents: S
     if group.root is None:
         return None
     for incident in sorted(open_incidents, key=lambda known: (known.opened_at or began, known.id)):
-        if incident.state is State.RESOLVED and incident.updated_at is not None and began > incident.updated_at:
-            continue  # it began after that fault was over
+        if not _began_with(incident, began):
+            continue
         involved = involved_in(incident)
         if group.root in involved:
             return Home(incident=incident.id, because=f"{group.root} is part of what {incident.id} is about")
         if (why := _passed_on(group, involved, topology)) is not None:
             return Home(incident=incident.id, because=why)
     return None
+
+
+def may_hold(incident: Incident, began: datetime) -> bool:
+    """Whether an open incident can still take what began at that moment."""
+    return incident.open and _began_with(incident, began)
+
+
+def _began_with(incident: Incident, began: datetime) -> bool:
+    """Whether it did not begin only after that incident's fault was over."""
+    over = incident.state in (State.RESOLVED, State.CLOSED)
+    return not over or incident.updated_at is None or began <= incident.updated_at
 
 
 def involved_in(incident: Incident) -> frozenset[Ref]:

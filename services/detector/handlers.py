@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from structlog.typing import FilteringBoundLogger
 
 from services.detector import decide
+from services.detector.memory import Memory
 from services.detector.settings import Settings
 from services.detector.surroundings import Surroundings, View
 from shared.domain.alert import Alert, AlertStatus
@@ -42,6 +43,8 @@ _WATCHED = frozenset(
         State.RESOLVED,
     }
 )
+LATELY = 20
+"""How many of the newest incidents a late alert may belong to."""
 _MERGEABLE = frozenset({State.DETECTED, State.DIAGNOSING, State.PLANNING, State.AWAITING_APPROVAL})
 
 
@@ -58,19 +61,12 @@ class Context:
     identity: Identity
     settings: Settings
     log: FilteringBoundLogger
+    memory: Memory = field(default_factory=Memory)
     merging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 async def on_alert(alert: Alert, context: Context) -> None:
     """Join the open incident that explains the alert, or open one. A resolved notice only makes us look."""
-    await context.activities.doing("triaging")
-    try:
-        await _triage(alert, context)
-    finally:
-        await context.activities.doing("idle")
-
-
-async def _triage(alert: Alert, context: Context) -> None:
     view = await _view(context)
     group = decide.group_of(alert, view.topology if view else None)
     home = await _home(group, alert, view, context)
@@ -84,6 +80,17 @@ async def _triage(alert: Alert, context: Context) -> None:
 
 
 async def _home(group: decide.Group, alert: Alert, view: View | None, context: Context) -> decide.Home | None:
+    """Find the open incident that explains it; for a storm's hundreds the ledger is asked once and then only verifies."""
+    remembered = context.memory.home(view, group)
+    if remembered and decide.may_hold(await context.ledger.fold(remembered.incident), alert.starts_at):
+        return remembered
+    home = await _look_for_home(group, alert, view, context)
+    if home is not None:
+        context.memory.went(view, group, home)
+    return home
+
+
+async def _look_for_home(group: decide.Group, alert: Alert, view: View | None, context: Context) -> decide.Home | None:
     if (known := await context.ledger.open_incident(group.key)) is not None:
         return decide.Home(incident=known, because=group.because)
     if view is None:
@@ -96,6 +103,12 @@ async def _open_incidents(context: Context) -> Sequence[Incident]:
     return [incident for incident in folded if incident.open]
 
 
+async def _lately_over(context: Context) -> Sequence[Incident]:
+    """The newest incidents that ended by themselves, quietly."""
+    folded = [await context.ledger.fold(known) for known in await context.ledger.incidents(limit=LATELY)]
+    return [incident for incident in folded if incident.states[-2:] == (State.RESOLVED, State.CLOSED)]
+
+
 async def _view(context: Context) -> View | None:
     """Look around; without the cluster alerts are still grouped, by their names."""
     try:
@@ -106,8 +119,15 @@ async def _view(context: Context) -> View | None:
 
 
 async def _open(alert: Alert, group: decide.Group, view: View | None, context: Context) -> decide.Home:
-    """Open an incident; one whose symptom is gone already is opened and cleared in one batch."""
+    """Open an incident; one whose symptom is gone already is opened and cleared in one batch.
+
+    If what is over explains an alert that is over, it came late: it belongs there and opens nothing.
+    """
+    await context.activities.doing("triaging")
     reading = await read_symptom([alert], context.metrics)
+    gone = decide.over(reading, _seen(group.root, view))
+    if gone and view and (late := decide.home_of(group, alert.starts_at, view.topology, await _lately_over(context))):
+        return late
     incident = IncidentId(context.identity.new("inc"))
     opened = Opened(
         cluster=alert.cluster,
@@ -117,7 +137,7 @@ async def _open(alert: Alert, group: decide.Group, view: View | None, context: C
         alert=alert,
         grouped_because=group.because,
     )
-    then = [Cleared(reading=reading)] if decide.over(reading, _seen(group.root, view)) else []
+    then = [Cleared(reading=reading)] if gone else []
     try:
         await context.ledger.open(incident, opened, *then)
     except Conflict:
@@ -147,10 +167,14 @@ def _seen(root: Ref | None, view: View | None) -> decide.Seen:
 
 async def _join(home: decide.Home, alert: Alert, context: Context) -> None:
     """Record that the alert belongs here, once for each time it began to fire."""
-    facts = await context.ledger.facts(home.incident)
-    joined = (fact.alert for fact in facts if isinstance(fact, AlertJoined))
-    if not any((other.fingerprint, other.starts_at) == (alert.fingerprint, alert.starts_at) for other in joined):
+    joined = context.memory.joined(home.incident)
+    if joined is None:
+        facts = await context.ledger.facts(home.incident)
+        joined = {(fact.alert.fingerprint, fact.alert.starts_at) for fact in facts if isinstance(fact, AlertJoined)}
+        context.memory.looked(home.incident, joined)
+    if (alert.fingerprint, alert.starts_at) not in joined:
         await context.ledger.note(home.incident, AlertJoined(alert=alert, because=home.because))
+        joined.add((alert.fingerprint, alert.starts_at))
 
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
@@ -158,6 +182,7 @@ async def reconcile(incident_id: IncidentId, context: Context) -> None:
     incident = await context.ledger.fold(incident_id)
     if incident.state not in _WATCHED:
         return
+    await context.activities.doing(f"watching:{incident.id}")
     view = await _view(context)
     if view and incident.state in _MERGEABLE and await _merge(incident, view, context):
         return
@@ -198,6 +223,7 @@ async def _watch(incident: Incident, view: View | None, context: Context) -> Non
     match outcome:
         case Quiet():
             await context.ledger.append(incident, outcome, frees_key=True)
+            await context.activities.doing("idle")
         case Cleared() | Relapsed():
             await context.ledger.append(incident, outcome)
         case None:

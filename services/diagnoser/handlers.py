@@ -84,7 +84,8 @@ async def _diagnose(incident: Incident, context: Context) -> None:
     causes = decide.rank(found, incident, topology, alerts)
     settings = context.settings
     look_again_s = settings.look_again_s / settings.pace
-    grace_s = look_again_s * (settings.looks - 1)
+    # After a rollout, rates of the new pods need a whole window before they mean anything.
+    grace_s = max(look_again_s * (settings.looks - 1), 2 * settings.metrics_window_s if context.metrics else 0.0)
     if decide.worth_another_look(causes, topology, incident, context.clock.now(), grace_s=grace_s):
         await context.timers.wake(incident.id, look_again_s)
         return

@@ -278,7 +278,8 @@ def _parsed(raw: bytes) -> Any:
 def to_object(body: dict[str, Any], kind: Kind, cluster: ClusterName) -> Object:
     """Take over an object as the API server sent it; the body is kept, not copied."""
     metadata = body["metadata"]
-    metadata.pop("managedFields", None)
+    if kind is not Kind.DEPLOYMENT:  # there they tell whose the last rollout was; elsewhere they are most of the bytes
+        metadata.pop("managedFields", None)
     # Not validated: it was parsed from JSON a moment ago, and walking 5,000 pods again costs more than parsing them.
     return Object.model_construct(
         ref=Ref(cluster=cluster, kind=kind, namespace=metadata.get("namespace", ""), name=metadata["name"]),
