@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from nats.js.api import RetentionPolicy, StreamConfig
 
 from shared.bus import streams
+from shared.bus.settings import ObserverSettings, ServiceSettings
 from shared.domain.events import Owner
 from shared.domain.incident import TRANSITIONS, Row, State
 
@@ -97,18 +97,27 @@ _WHAT_FOR: Final = {
 def settings() -> str:
     """What can be set through the environment: of every service, and of which one beside that."""
     readers: dict[str, list[str]] = {}
-    for name in ["shared.bus.settings", *(f"services.{owner}.settings" for owner in Owner)]:
-        reader = "every service" if name == "shared.bus.settings" else name.split(".")[1]
-        for row in _settings_of(importlib.import_module(name)):
+    for kind, reader in _kinds_of_settings():
+        for row in _settings_of(kind):
             readers.setdefault(row, []).append(reader)
     lines = ["| variable | default | meaning | read by |", "|---|---|---|---|"]
     return "\n".join([*lines, *(f"{row} {', '.join(by)} |" for row, by in readers.items())])
 
 
-def _settings_of(module: ModuleType) -> Iterator[str]:
-    """A row for each field that the module's own settings class adds, without its last cell."""
-    (found,) = [node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)]
-    fields = vars(module)[found.name].model_fields
+def _kinds_of_settings() -> Iterator[tuple[type[ServiceSettings], str]]:
+    yield ServiceSettings, "every service"
+    yield ObserverSettings, "all but the gateway"
+    for owner in Owner:
+        for found in vars(importlib.import_module(f"services.{owner}.settings")).values():
+            common = (ServiceSettings, ObserverSettings)
+            if isinstance(found, type) and issubclass(found, ServiceSettings) and found not in common:
+                yield found, str(owner)
+
+
+def _settings_of(kind: type[ServiceSettings]) -> Iterator[str]:
+    """A row for each field that the class itself adds, without its last cell."""
+    (found,) = [node for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef)]
+    fields = kind.model_fields
     for line, beneath in zip_longest(found.body, found.body[1:]):
         match line:
             case ast.AnnAssign(target=ast.Name(id=name)) if name in fields:

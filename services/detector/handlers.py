@@ -80,7 +80,7 @@ async def on_alert(alert: Alert, context: Context) -> None:
 
 
 async def _home(group: decide.Group, alert: Alert, view: View | None, context: Context) -> decide.Home | None:
-    """Find the open incident that explains it; for a storm's hundreds the ledger is asked once and then only verifies."""
+    """Find the open incident that explains it; for a storm's hundreds the ledger is asked once, then only verifies."""
     remembered = context.memory.home(view, group)
     if remembered and decide.may_hold(await context.ledger.fold(remembered.incident), alert.starts_at):
         return remembered
