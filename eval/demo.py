@@ -157,6 +157,8 @@ async def _run(seed: int, options: Options) -> Run:
                 if options.fail_fast and not play.result.ok:
                     break
             await _all_closed(stage, run, clock)
+            for result in run.results:  # as they ended, watch windows and all
+                result.incidents = [await stage.incident(known["incident"]["id"]) for known in result.incidents]
             if options.keep:
                 screen.keeps(stage)
                 await asyncio.Event().wait()
