@@ -27,7 +27,7 @@ from shared.domain.policy import Mode, Permission, Policy, decide
 from shared.domain.runbook import Plan
 from shared.domain.snapshot import Snapshot
 from shared.domain.transaction import Lock, Outcome, Transaction
-from shared.judge.keep_or_undo import Keep, KeepMoreToDo, NotYet, TakeBack, keep_or_undo, when
+from shared.judge.keep_or_undo import MIN_SAMPLES, Keep, KeepMoreToDo, NotYet, TakeBack, keep_or_undo, when
 from shared.judge.verdict import compare
 
 UNTRIED_AT_MOST = 2
@@ -169,6 +169,15 @@ def no_longer_fits(plan: Plan, snapshot: Snapshot) -> str | None:
     return None
 
 
+def locks_kept(locks: Sequence[Lock], incident: Incident, plan: Plan) -> tuple[Sequence[Lock], Sequence[Lock]]:
+    """Tell the locks that this incident's own stuck transaction kept from all others.
+
+    They were kept until a person decides: only a plan that a person picked may have them.
+    """
+    ours = [lock for lock in locks if lock.held and lock.incident == incident.id and plan.hash == incident.approved]
+    return ours, [lock for lock in locks if lock not in ours]
+
+
 def held_back(
     locks: Collection[Lock], objects: Sequence[Object], symptom: SymptomReading, ailing: str | None
 ) -> str | None:
@@ -278,11 +287,16 @@ def _outcome(
             assert_never(outcome)
 
 
-def late_regression(transaction: Transaction, now: Health) -> UndoRequested | None:
-    """Take a kept transaction back when its scope is now worse than before it, by the invariants alone."""
-    verdict = compare(transaction.before.but(recent={}), [now])
-    if verdict.word is not VerdictWord.WORSE:
+def late_regression(transaction: Transaction, lately: Sequence[Health]) -> UndoRequested | None:
+    """Take a kept transaction back when its scope stays worse than before it, by the invariants alone.
+
+    `lately` is what was measured since it was kept, the newest last; one bad look is a pod that moves, not a regression.
+    """
+    before = transaction.before.but(recent={})
+    verdicts = [compare(before, [health]) for health in lately[-MIN_SAMPLES:]]
+    if len(verdicts) < MIN_SAMPLES or any(verdict.word is not VerdictWord.WORSE for verdict in verdicts):
         return None
+    now, verdict = lately[-1], verdicts[-1]
     return UndoRequested(
         transaction=transaction.id,
         why=UndoWhy.WORSE,

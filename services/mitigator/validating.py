@@ -101,8 +101,14 @@ async def on_resolved(incident: Incident, context: Context) -> None:
     watched_until = incident.updated_at + timedelta(seconds=context.settings.watch_s / context.settings.pace)
     if context.clock.now() >= watched_until:
         return
-    now = health_of(transaction.scope, await observe(incident, context))
-    if regression := decide.late_regression(transaction, now):
+    sample = await _sample(incident, transaction, await observe(incident, context), context)
+    await context.ledger.note(incident.id, sample)
+    since = [
+        fact.health
+        for fact in await context.ledger.facts(incident.id)
+        if isinstance(fact, SampleTaken) and fact.health.at > incident.updated_at
+    ]
+    if regression := decide.late_regression(transaction, since):
         await context.ledger.append(incident, regression)
     else:
         await context.timers.wake(incident.id, context.settings.sample_every_s / context.settings.pace)

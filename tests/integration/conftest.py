@@ -5,10 +5,11 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from nats.aio.client import Client
 
 from shared.adapters.nats_ledger import NatsLedger, Writer
@@ -17,7 +18,13 @@ from shared.adapters.system import RandomIdentity, SystemClock
 from shared.bus.service import Bus, Duties
 from shared.bus.settings import ServiceSettings
 from shared.domain.events import Owner
+from shared.domain.ids import ClusterName
 from shared.testing.running import RunningService
+
+if TYPE_CHECKING:
+    from eval.lab.lab import Lab
+    from shared.adapters.kubernetes_api import KubernetesCluster
+    from tests.integration.the_core import Core
 
 Start = Callable[..., RunningService]
 
@@ -81,3 +88,27 @@ async def gateway(start_gateway: Callable[..., Awaitable[httpx.AsyncClient]], co
 def ledger(connection: Client) -> Callable[[Owner], NatsLedger]:
     """The ledger as a service of that name sees it."""
     return lambda owner: NatsLedger(connection, Writer(owner, SystemClock(), RandomIdentity()))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def standing(tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[tuple[Lab, KubernetesCluster]]":
+    """A lab that the tests of one module share, with its client: standing one up costs more than most of them."""
+    from eval.lab.lab import Lab, LabSettings  # noqa: PLC0415 - only some of these tests need a lab
+    from shared.adapters.kubernetes_api import connect  # noqa: PLC0415 - as above
+    from tests.integration.the_core import PACE  # noqa: PLC0415 - as above
+
+    kubeconfig = tmp_path_factory.mktemp("lab") / "kubeconfig"
+    async with Lab(LabSettings(seed=1, pace=PACE)) as lab:
+        await lab.until(lab.complete, timeout_s=20)
+        async with connect(lab.kubeconfig(kubeconfig), None, ClusterName("lab"), timeout_s=5) as cluster:
+            yield lab, cluster
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def core(standing: "tuple[Lab, KubernetesCluster]") -> "AsyncIterator[Core]":
+    """The core's services, driven by hand; what the test did to the lab is put right after it."""
+    from tests.integration.the_core import Core  # noqa: PLC0415 - only some of these tests need the services
+
+    driven = Core(*standing)
+    yield driven
+    await driven.put_the_lab_right()

@@ -1,0 +1,291 @@
+"""What a process leaves behind that died, and how it is put right: nobody's transaction stays open."""
+
+import pytest
+
+from shared.domain.cause import Cause
+from shared.domain.errors import ClusterForbidden
+from shared.domain.events import Owner, UndoneForGood, UndoRequested, UndoStepApplied, UndoStuck, UndoWhy
+from shared.domain.ids import IncidentId
+from shared.domain.incident import State
+from shared.domain.transaction import Outcome
+from tests.integration.the_core import Core, Process
+
+OF_THE_MITIGATOR = ["after TransactionOpened", "after Intended", "after write", "after StepApplied", "after Applied"]
+OF_UNDO = [
+    "after UndoRequested",
+    "after TransactionSeized",
+    "after mark",
+    "after UndoIntended",
+    "before write",
+    "after write",
+    "after UndoStepApplied",
+    "before UndoneUntried",
+]
+ENDS = (State.PLANNING, State.DIAGNOSING, State.ESCALATED, State.STUCK)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def left_by_a_dead_mitigator(core: Core, moment: str = "after write") -> tuple[IncidentId, Cause, object]:
+    """Kill a mitigator at a moment; return the incident, its cause, and the spec as it was before."""
+    cause = await core.broken_selector()
+    before = core.spec(cause.object)
+    incident = await core.diagnosed(cause)
+    await core.killed(core.mitigator(), incident, moment)
+    return incident, cause, before
+
+
+async def assert_nothing_is_left(core: Core, incident: IncidentId, cause: Cause, before: object) -> None:
+    folded, transaction = await core.fold(incident), await core.transaction(incident)
+    assert (folded.state, transaction.outcome, transaction.untried) == (State.PLANNING, Outcome.UNDONE, True)
+    assert core.spec(cause.object) == before
+    assert core.held() == set()
+    assert (folded.excluded, folded.barred) == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize("moment", OF_THE_MITIGATOR)
+async def test_whatever_a_dead_mitigator_left_is_taken_back(core: Core, moment: str) -> None:
+    """Undo sees the dead heartbeat, takes over with a higher epoch, puts back, verifies, frees; twice is once."""
+    incident, cause, before = await left_by_a_dead_mitigator(core, moment)
+    epoch = (await core.transaction(incident)).epoch
+    undo = core.undo()
+    await core.until(undo, incident, *ENDS)
+    await assert_nothing_is_left(core, incident, cause, before)
+    assert (await core.transaction(incident)).epoch > epoch
+    events, stored = await core.names(incident), core.stored(cause.object)
+    await undo.reconcile(incident)
+    await core.undo("undo-2").reconcile(incident)
+    assert (await core.names(incident), core.stored(cause.object)) == (events, stored)
+
+
+@pytest.mark.parametrize("moment", OF_UNDO)
+async def test_another_undo_process_ends_what_a_dead_one_began(core: Core, moment: str) -> None:
+    """Killed anywhere on its way, with the same end."""
+    incident, cause, before = await left_by_a_dead_mitigator(core)
+    await core.killed(core.undo("undo-1"), incident, moment)
+    await core.until(core.undo("undo-2"), incident, *ENDS)
+    await assert_nothing_is_left(core, incident, cause, before)
+    assert (await core.names(incident)).count("UndoneUntried") == 1
+
+
+async def test_the_record_says_what_was_found_where_we_wrote(core: Core) -> None:
+    """Ours and put back; or put back already, by an undo that died before it could say so."""
+    incident, _, _ = await left_by_a_dead_mitigator(core)
+    await core.killed(core.undo("undo-1"), incident, "after write")
+    await core.until(core.undo("undo-2"), incident, *ENDS)
+    found = [record.event.found for record in await core.history(incident) if isinstance(record.event, UndoStepApplied)]
+    assert found == ["already-back"]
+
+
+async def test_a_mitigator_that_lives_keeps_its_transaction(core: Core) -> None:
+    """Undo only comes back to look: its timer is armed."""
+    incident = await core.diagnosed(await core.broken_selector())
+    await core.mitigator().reconcile(incident)
+    before = await core.names(incident)
+    await core.undo().reconcile(incident)
+    assert await core.names(incident) == before
+    assert (Owner.UNDO, incident) in core.bus.timers
+
+
+@pytest.mark.parametrize("moment", ["before write", "after Intended", "before Intended"])
+async def test_a_mitigator_that_wakes_up_late_writes_nothing(core: Core, moment: str) -> None:
+    """It read the object before the takeover: the API server, or the ledger, refuses what it goes on with."""
+    cause = await core.broken_selector()
+    before = core.spec(cause.object)
+    incident, mitigator = await core.diagnosed(cause), core.mitigator()
+
+    async def freeze() -> None:
+        core.falls_silent(mitigator)
+        await core.until(core.undo(), incident, *ENDS)
+        core.bus.paused = "so that nothing new is begun"
+
+    mitigator.moments.at(moment, freeze)
+    await mitigator.reconcile(incident)
+    await assert_nothing_is_left(core, incident, cause, before)
+
+
+@pytest.mark.parametrize("moment", ["before read", "before write"])
+async def test_a_late_mitigator_that_reads_again_does_not_get_past_the_fence(core: Core, moment: str) -> None:
+    """Its first write lost against somebody else, the takeover comes between its tries: it asks for its epoch last."""
+    cause = await core.broken_selector()
+    before = core.spec(cause.object)
+    incident, mitigator = await core.diagnosed(cause), core.mitigator()
+
+    async def freeze() -> None:
+        core.falls_silent(mitigator)
+        await core.until(core.undo(), incident, *ENDS)
+        core.bus.paused = "so that nothing new is begun"
+
+    async def annotate() -> None:
+        core.somebody_edits(cause.object, metadata={"annotations": {"note": "hello"}})
+        mitigator.moments.at(moment, freeze)
+
+    mitigator.moments.at("before write", annotate)
+    await mitigator.reconcile(incident)
+    await assert_nothing_is_left(core, incident, cause, before)
+
+
+async def test_somebodys_edit_after_ours_stays_and_a_person_is_called(core: Core) -> None:
+    """Undo stops: both values are on record, theirs stays, and the locks are kept until a person decides."""
+    incident, cause, _ = await left_by_a_dead_mitigator(core)
+    ours = core.lab.shop.cart
+    core.somebody_edits(cause.object, spec={"selector": {"app": "theirs"}})
+    await core.until(core.undo(), incident, *ENDS)
+    stuck = (await core.history(incident))[-1].event
+    assert isinstance(stuck, UndoStuck)
+    assert all(value in stuck.values[0] for value in ("theirs", ours, "nobody", "/spec/selector"))
+    spec = core.spec(cause.object)
+    assert isinstance(spec, dict)
+    assert spec["selector"] == {"app": "theirs"}
+    assert core.held() == set((await core.transaction(incident)).plan.locked)
+
+
+async def test_a_stuck_transaction_can_be_taken_back_once_the_edit_is_gone(core: Core) -> None:
+    """A person asks again, and nothing of the first attempt is in the way."""
+    incident, cause, before = await left_by_a_dead_mitigator(core)
+    ours = core.spec(cause.object)
+    core.somebody_edits(cause.object, spec={"selector": {"app": "theirs"}})
+    undo = core.undo()
+    await core.until(undo, incident, State.STUCK)
+    assert isinstance(ours, dict)
+    core.somebody_edits(cause.object, spec={"selector": ours["selector"]})
+    asked = UndoRequested(
+        transaction=(await core.transaction(incident)).id, why=UndoWhy.PERSON, reason="it is mine", by="ada"
+    )
+    await core.says(Owner.GATEWAY, incident, asked)
+    await core.until(undo, incident, State.ESCALATED, State.STUCK)
+    assert (core.spec(cause.object), core.held()) == (before, set())
+
+
+async def test_somebodys_edit_of_another_field_is_no_obstacle_and_stays(core: Core) -> None:
+    """What we did not write is not ours to compare, and not ours to put back."""
+    incident, cause, before = await left_by_a_dead_mitigator(core)
+    core.somebody_edits(cause.object, metadata={"annotations": {"note": "hello"}})
+    await core.until(core.undo(), incident, *ENDS)
+    await assert_nothing_is_left(core, incident, cause, before)
+    metadata = core.stored(cause.object)["metadata"]
+    assert isinstance(metadata, dict)
+    assert metadata["annotations"] == {"note": "hello"}
+
+
+async def test_an_object_that_went_is_a_matter_for_a_person(core: Core) -> None:
+    """It cannot be put back: failing to undo is a state."""
+    incident, cause, _ = await left_by_a_dead_mitigator(core)
+    core.lab.store.delete("Service", cause.object.namespace, cause.object.name)
+    folded = await core.until(core.undo(), incident, *ENDS)
+    assert (folded.state, cause.object.name in folded.reason) == (State.STUCK, True)
+
+
+async def test_two_undo_processes_do_not_fight(core: Core) -> None:
+    """The one that came second looks whether the first lives, and leaves it its work."""
+    incident, _, _ = await left_by_a_dead_mitigator(core)
+    first, second = core.undo("undo-1"), core.undo("undo-2")
+    seen: list[str] = []
+
+    async def meddle() -> None:
+        await second.reconcile(incident)
+        seen.extend(await core.names(incident))
+
+    first.moments.at("before write", meddle)
+    await core.until(first, incident, *ENDS)
+    names = await core.names(incident)
+    assert (names.count("TransactionSeized"), names.count("UndoStepApplied")) == (1, 1)
+    assert seen[-1] == "UndoIntended"
+
+
+async def test_of_two_undo_processes_that_start_at_once_one_wins(core: Core) -> None:
+    """The seizing is a compare-and-swap like everything else."""
+    incident, cause, before = await left_by_a_dead_mitigator(core)
+    first, second = core.undo("undo-1"), core.undo("undo-2")
+
+    async def overtake() -> None:
+        await second.reconcile(incident)
+
+    first.moments.at("before TransactionSeized", overtake)
+    await first.reconcile(incident)
+    await first.reconcile(incident)
+    assert (await core.transaction(incident)).seized_by == second.holder
+    await core.until(second, incident, *ENDS)
+    await assert_nothing_is_left(core, incident, cause, before)
+
+
+async def kept(core: Core) -> tuple[IncidentId, Cause, object]:
+    """Bring an incident to `resolved` with one transaction kept; return the spec before it."""
+    cause = await core.broken_selector()
+    before = core.spec(cause.object)
+    incident, mitigator = await core.diagnosed(cause), core.mitigator()
+    await mitigator.reconcile(incident)
+    core.metrics.levels.clear()
+    await core.until(mitigator, incident, State.RESOLVED)
+    return incident, cause, before
+
+
+async def test_a_person_can_take_back_what_was_kept(core: Core) -> None:
+    """Under locks that are taken again with a higher epoch; then it is theirs, nothing more is tried."""
+    incident, cause, before = await kept(core)
+    transaction = await core.transaction(incident)
+    asked = UndoRequested(transaction=transaction.id, why=UndoWhy.PERSON, reason="I know better", by="ada")
+    await core.says(Owner.GATEWAY, incident, asked)
+    held: list[bool] = []
+    undo = core.undo()
+
+    async def look() -> None:
+        held.append(core.held() == set(transaction.plan.locked))
+
+    undo.moments.at("before write", look)
+    folded = await core.until(undo, incident, *ENDS)
+    assert isinstance((await core.history(incident))[-1].event, UndoneForGood)
+    assert (folded.state, core.spec(cause.object), core.held(), held) == (State.ESCALATED, before, set(), [True])
+    assert (await core.transaction(incident)).epoch > transaction.epoch
+
+
+async def test_an_undo_service_that_was_away_for_an_hour_still_has_its_time(core: Core) -> None:
+    """The deadline runs from the last step back: what has just been put back is not called stuck."""
+    incident, cause, before = await left_by_a_dead_mitigator(core)
+    await core.killed(core.undo("undo-1"), incident, "after UndoRequested")
+    core.clock.skip(3600)
+    workload = core.lab.shop.cart
+    core.lab.store.patch_strategic(
+        "Deployment",
+        cause.object.namespace,
+        workload,
+        {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": core.lab.shop.next_image("cart")}]}}}},
+    )
+    late = core.undo("undo-2")
+    await late.reconcile(incident)
+    assert (await core.fold(incident)).state is State.UNDOING
+    assert (Owner.UNDO, incident) in core.bus.timers
+    await core.until(late, incident, *ENDS)
+    await assert_nothing_is_left(core, incident, cause, before)
+
+
+async def test_what_is_still_worse_after_it_was_put_back_is_a_matter_for_a_person(core: Core) -> None:
+    """Restored, verified by the same measurement, and not well by the deadline: stuck, and it says so."""
+    incident, cause, _ = await left_by_a_dead_mitigator(core)
+    broken = {"containers": [{"name": "app", "image": core.lab.shop.missing_image("cart")}]}
+    core.lab.store.patch_strategic(
+        "Deployment", cause.object.namespace, core.lab.shop.cart, {"spec": {"template": {"spec": broken}}}
+    )
+    folded = await core.until(core.undo(), incident, *ENDS)
+    assert (folded.state, "still worse" in folded.reason) == (State.STUCK, True)
+
+
+async def test_a_permission_that_went_is_waited_for_until_the_deadline_and_then_told(core: Core) -> None:
+    """Somebody may be changing roles right now; but nobody mends what nobody is told of."""
+    incident, _, _ = await left_by_a_dead_mitigator(core)
+    core.lab.faults.forbid("patch", "services")
+    undo = core.undo()
+    await _refused(core, undo, incident)
+    assert (await core.fold(incident)).state is State.UNDOING
+    core.clock.skip(60)
+    core.bus.beats[undo.holder] = core.clock.monotonic_s()
+    await undo.reconcile(incident)
+    folded = await core.fold(incident)
+    assert (folded.state, "forbidden" in folded.reason.lower()) == (State.STUCK, True)
+
+
+async def _refused(core: Core, undo: Process, incident: IncidentId) -> None:
+    await undo.reconcile(incident)
+    assert (await core.fold(incident)).state is State.UNDOING
+    with pytest.raises(ClusterForbidden):
+        await undo.reconcile(incident)
