@@ -89,11 +89,17 @@ def cast(seed: int, only: Sequence[str] = ()) -> list[Scenario]:
     free: set[str] = {role for kind in SCENARIOS for role in kind.roles}
     drawn: list[Scenario] = []
     for kind in sorted(kinds, key=lambda kind: len(kind.roles)):  # the choosy ones first
-        role = rng.choice([role for role in kind.roles if role in free] or list(kind.roles))
-        free.discard(role)
-        drawn.append(kind(role, random.Random(rng.getrandbits(64))))
+        role = _draw(rng, kind.roles, free)
+        other = _draw(rng, kind.others, free) if kind.others else ""
+        drawn.append(kind(role, random.Random(rng.getrandbits(64)), other))
     rng.shuffle(drawn)
     return drawn
+
+
+def _draw(rng: random.Random, roles: Sequence[str], free: set[str]) -> str:
+    role = rng.choice([role for role in roles if role in free] or list(roles))
+    free.discard(role)
+    return role
 
 
 def main(options: Options) -> int:

@@ -101,15 +101,20 @@ class Play:
             self.result.problems.append("the lab did not get where the scenario needs it")
         self.result.elapsed_s = round(self._clock.monotonic_s() - began_s, 1)
         yield self.result
+        if self.result.ok:
+            await self._closed()  # whoever mends things by hand in a watch window is somebody that Primum yields to
         await self._recover(before)
 
     async def _rest(self) -> None:
         """Wait until the shop is at rest and no incident is open: each scenario is judged alone."""
         await self._stage.lab.until(self._stage.lab.quiet, ENDS_WITHIN_S)
+        await self._closed()
+
+    async def _closed(self) -> None:
         deadline_s = self._clock.monotonic_s() + CLOSED_WITHIN_S
         while any(one["state"] != "closed" for one in await self._stage.incidents()):
             if self._clock.monotonic_s() > deadline_s:
-                self.result.problems.append("an earlier incident is still open")
+                self.result.problems.append("an incident is still open long after it was resolved")
                 return
             await self._clock.sleep(LOOK_EVERY_S)
 

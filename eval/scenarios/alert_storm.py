@@ -16,6 +16,7 @@ class AlertStorm(Scenario):
         incidents=2, kept=("fix-service-port", "roll-back-deployment"), distinct_alerts=200
     )
     roles: ClassVar[Sequence[str]] = ("store",)
+    others: ClassVar[Sequence[str]] = ("payment", "shipping")
 
     async def inject(self, lab: Lab) -> None:
         """Break the deepest dependency's port; when its storm is under way, deploy a wrong image elsewhere."""
@@ -24,6 +25,5 @@ class AlertStorm(Scenario):
         lab.store.patch("Service", namespace, name, {"spec": {"ports": ports}})
         delivered = len(lab.alertmanager.deliveries)
         await lab.until(lambda: len(lab.alertmanager.deliveries) > delivered, timeout_s=20)
-        other = self.rng.choice(("payment", "shipping"))
-        change = patch_container({"image": lab.shop.missing_image(other)})
-        lab.store.patch_strategic("Deployment", namespace, lab.shop.services[other], change)
+        change = patch_container({"image": lab.shop.missing_image(self.other)})
+        lab.store.patch_strategic("Deployment", namespace, lab.shop.services[self.other], change)

@@ -34,9 +34,12 @@ class Scenario(ABC):
     expected: ClassVar[Expected]
     roles: ClassVar[Sequence[str]]
     """Which services it can hit."""
+    others: ClassVar[Sequence[str]] = ()
+    """Which ones it can hit besides, if it has a second fault."""
 
     role: str
     rng: random.Random = field(repr=False)
+    other: str = ""
 
     @abstractmethod
     async def inject(self, lab: Lab) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from shared.domain.change import Patch
-from shared.domain.cluster import HOLD, Kind, Object, Ref
+from shared.domain.cluster import HOLD, Object, Ref
 from shared.domain.errors import ChangeConflict
 from shared.domain.events import (
     ApprovalRequested,
@@ -59,7 +59,7 @@ class Recent(Frozen):
     """What the last day's transactions of all incidents say about the next one."""
 
     transactions: dict[Ref, int] = {}
-    """How many touched a workload."""
+    """How many wrote to an object."""
     undone: frozenset[tuple[Ref, str]] = frozenset()
     """(object at fault, runbook) pairs that were judged and taken back."""
 
@@ -90,7 +90,7 @@ def choose(
             policy,
             plan,
             approved=plan.hash == incident.approved,
-            recent_transactions=max(recent.transactions.get(ref, 0) for ref in plan.scope),
+            recent_transactions=max((recent.transactions.get(ref, 0) for ref in plan.written), default=0),
         )
         match answer.permission:
             case Permission.ALLOW:
@@ -121,12 +121,12 @@ def _tried(incident: Incident, plan: Plan, recent: Recent) -> str | None:
 
 
 def recently(incidents: Iterable[Incident], since: datetime) -> Recent:
-    """Count the transactions since a moment by workload, and name the pairs that were taken back since."""
+    """Count the transactions since a moment by what they wrote, and name the pairs that were taken back since."""
     counts: Counter[Ref] = Counter()
     undone: set[tuple[Ref, str]] = set()
     for transaction in (known for incident in incidents for known in incident.transactions if not known.untried):
         if transaction.opened_at >= since:
-            counts.update(ref for ref in transaction.scope if ref.kind is Kind.DEPLOYMENT)
+            counts.update(transaction.plan.written)
         if _judged_and_taken_back(transaction) and (transaction.undo_requested_at or since) >= since:
             undone.add((transaction.plan.cause.object, transaction.plan.runbook.name))
     return Recent(transactions=dict(counts), undone=frozenset(undone))
@@ -290,7 +290,7 @@ def _outcome(
 def late_regression(transaction: Transaction, lately: Sequence[Health]) -> UndoRequested | None:
     """Take a kept transaction back when its scope stays worse than before it, by the invariants alone.
 
-    `lately` is what was measured since it was kept, the newest last; one bad look is a pod that moves, not a regression.
+    `lately` is what was measured since it was kept, the newest last; one bad look is a pod that moves.
     """
     before = transaction.before.but(recent={})
     verdicts = [compare(before, [health]) for health in lately[-MIN_SAMPLES:]]

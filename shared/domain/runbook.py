@@ -114,9 +114,14 @@ class Plan(Frozen):
         return PlanHash(canonical_hash(said)[:16])
 
     @property
+    def written(self) -> frozenset[Ref]:
+        """The objects that it patches; what heals itself is moved, not written."""
+        return frozenset(change.ref for change in self.changes if isinstance(change, Patch))
+
+    @property
     def locked(self) -> tuple[Ref, ...]:
         """What the transaction locks: the judged scope and every object that it writes."""
-        return tuple(sorted({*self.scope, *(change.ref for change in self.changes if isinstance(change, Patch))}))
+        return tuple(sorted({*self.scope, *self.written}))
 
     @property
     def blast_radius(self) -> tuple[str, ...]:
