@@ -74,8 +74,9 @@ def rules(pace: float) -> tuple[Rule, ...]:
         ),
         Rule(
             "RequestErrorRatioHigh",
-            f'{by} (rate(http_requests_total{{code=~"5.."}}[{window}])) / {by} (rate(http_requests_total[{window}]))'
-            " > 0.05",
+            # The floor keeps one stray error of a route that nobody calls from being half of its requests.
+            f'{by} (rate(http_requests_total{{code=~"5.."}}[{window}]))'
+            f" / ({by} (rate(http_requests_total[{window}])) + {pace:g}) > 0.05",
             "critical",
             "Requests to a service fail.",
             "{{ $value }} of the requests to {{ $labels.namespace }}/{{ $labels.service }} {{ $labels.route }} fail.",
