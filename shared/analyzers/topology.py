@@ -123,6 +123,8 @@ class Topology:
         match kind:
             case Kind.POD:
                 pods = [pod for pod in self.snapshot.pods if _is(pod.ref, namespace, name)]
+                if not pods:
+                    return self._owner_by_name(namespace, name)
                 owner = self.snapshot.owner_of(pods[0]) if len(pods) == 1 else None
                 return None if owner is None else owner.ref
             case Kind.NODE:
@@ -130,6 +132,15 @@ class Topology:
             case _:
                 found = [ref for ref in self._by_name.get(name, ()) if ref.kind is kind and _is(ref, namespace, name)]
                 return found[0] if len(found) == 1 else None
+
+    def _owner_by_name(self, namespace: str, pod: str) -> Ref | None:
+        """The Deployment of a pod that is gone, which an alert may outlive: its name begins with its ReplicaSet's."""
+        sets = {f"{each.ref.namespace}/{each.metadata.name}": each for each in self.snapshot.replica_sets}
+        made_by = sets.get(f"{namespace}/{pod.rpartition('-')[0]}")
+        controller = made_by.controller if made_by else None
+        if made_by is None or controller is None:
+            return None
+        return self._find(Kind.DEPLOYMENT, made_by.ref.namespace, controller.name)
 
     @cached_property
     def _by_name(self) -> Mapping[str, list[Ref]]:

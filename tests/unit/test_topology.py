@@ -227,3 +227,16 @@ def test_five_thousand_pods_take_seconds_not_minutes() -> None:
     roots = {topology.root_of(deployment.ref).ref for deployment in snapshot.deployments}
     assert len(roots) == 10
     assert time.process_time() - began < 6  # a busy machine is given room
+
+
+def test_an_alert_about_a_pod_that_is_gone_is_about_its_workload() -> None:
+    """A crash loop's alert outlives its pod; the pod's name begins with its ReplicaSet's."""
+    topology = Topology.of(a_snapshot(calls("front")))
+    labels = {"namespace": "shop", "pod": "front-1-gone"}
+    assert topology.workload_of(labels) == a_ref("front")
+
+
+def test_a_pod_of_nobody_known_is_about_nothing() -> None:
+    """A name that begins with no ReplicaSet's says nothing."""
+    topology = Topology.of(a_snapshot(calls("front")))
+    assert topology.workload_of({"namespace": "shop", "pod": "other-1-gone"}) is None
