@@ -418,10 +418,12 @@ class Watcher:
         return MemoryLedger(self.bus, Owner.DETECTOR)
 
 
-def a_watcher(cluster: StillCluster, clock: Clock, **settings: object) -> Watcher:
-    """Start a detector."""
-    bus, metrics = MemoryBus(clock, SeededIdentity()), KnownMetrics(clock, {EXPRESSION: 1.0})
-    chosen = DetectorSettings.model_validate({"surroundings_age_s": 0, **settings})
+def a_watcher(
+    cluster: StillCluster, clock: Clock, bus: MemoryBus | None = None, *, surroundings_age_s: float = -1
+) -> Watcher:
+    """Start a detector, that looks anew each time unless told otherwise."""
+    bus, metrics = bus or MemoryBus(clock, SeededIdentity()), KnownMetrics(clock, {EXPRESSION: 1.0})
+    chosen = DetectorSettings.model_validate({"surroundings_age_s": surroundings_age_s})
     context = detecting.Context(
         ledger=MemoryLedger(bus, Owner.DETECTOR),
         surroundings=Surroundings(cluster, metrics, clock, chosen),
