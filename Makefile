@@ -1,6 +1,6 @@
 # Everything here needs Python 3.11 and PyPI; the virtual environment is made when it is missing or out of date.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types layers check picture drawings lock clean
+.PHONY: help venv demo test slow lint format types layers check picture drawings lock clean
 
 BIN := .venv/bin
 CODE := shared services eval tests docs
@@ -16,6 +16,9 @@ demo: venv ## Watch Primum at work on an embedded cluster, about a minute
 
 test: venv ## All tests, fast ones first
 	@$(BIN)/pytest
+
+slow: venv ## The slower suites: the whole demo, and what it says without one of its organs
+	@$(BIN)/pytest tests/slow
 
 lint: venv ## ruff: the rules and the format
 	@$(BIN)/ruff check $(CODE)
