@@ -7,11 +7,12 @@ from services.detector.handlers import on_alert, reconcile
 from shared.domain.alert import AlertStatus
 from shared.domain.cluster import Object
 from shared.domain.errors import ClusterUnavailable
-from shared.domain.events import AlertJoined, Merged, Opened, Owner
+from shared.domain.events import AlertJoined, Diagnosed, DiagnosisStarted, Merged, Opened, Owner
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
 from shared.testing.builders import (
     T0,
+    a_cause,
     a_deployment,
     a_pod,
     a_ref,
@@ -279,6 +280,21 @@ async def test_two_groups_that_prove_to_be_one_are_merged_and_exactly_one_stays_
     assert sorted(await joined(watcher, first)) == ["f1", "f2"]
     await reconcile(second, watcher.context)
     assert await joined(watcher, first) == ["f1", "f2"]
+
+
+async def test_of_two_that_explain_each_other_the_root_stays_and_the_other_goes() -> None:
+    """Whichever is looked at first: never both, and never none."""
+    watcher = a_watcher(a_well_shop(), VirtualClock())
+    await on_alert(an_alert(fingerprint="f1", deployment="front"), watcher.context)
+    await on_alert(an_alert(fingerprint="f2"), watcher.context)
+    first, second = await open_ones(watcher)
+    watcher.cluster.shown = a_broken_shop().shown
+    diagnoser = MemoryLedger(watcher.bus, Owner.DIAGNOSER)
+    diagnosed = Diagnosed(causes=(a_cause(ref=a_ref("cart")),), looked_at=("everything",))
+    for event in (DiagnosisStarted(), diagnosed):
+        await diagnoser.append(await diagnoser.fold(first), event)
+    await asyncio.gather(*(reconcile(each, watcher.context) for each in (second, first)))
+    assert await open_ones(watcher) == [second]
 
 
 async def test_while_a_transaction_is_under_way_the_verdict_decides() -> None:

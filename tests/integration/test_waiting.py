@@ -162,6 +162,7 @@ async def test_a_pause_takes_back_what_is_under_way_and_undo_goes_on(core: Core,
     mitigator.moments.at(moment, pause)
     await looked_at(core, mitigator, incident, 2)
     assert (await core.fold(incident)).state is State.UNDOING
+    assert ("Intended" in await core.names(incident)) == (moment == "after Applied")
     folded = await core.until(undo, incident, State.PLANNING, State.STUCK, State.ESCALATED)
     assert (folded.state, core.spec(cause.object), core.held()) == (State.PLANNING, before, set())
     assert (folded.excluded, folded.barred) == (frozenset(), frozenset())

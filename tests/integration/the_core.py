@@ -26,7 +26,7 @@ from shared.domain.cluster import Kind, Object, Ref
 from shared.domain.errors import Conflict, MetricsUnavailable, ObjectMissing, WriteRefused
 from shared.domain.events import AlertJoined, Diagnosed, DiagnosisStarted, Event, Owner, Recorded
 from shared.domain.frozen import JsonObject
-from shared.domain.ids import ClusterName, HolderId, IncidentId
+from shared.domain.ids import ClusterName, CorrelationKey, HolderId, IncidentId
 from shared.domain.incident import Incident, State
 from shared.domain.policy import Mode
 from shared.domain.snapshot import Snapshot
@@ -91,19 +91,33 @@ class WatchedLedger(MemoryLedger):
         return after
 
 
+class RemoteLedger(MemoryLedger):
+    """The ledger in memory, as far away as a real one: between its answer and what is done with it others act."""
+
+    async def open_incident(self, key: CorrelationKey) -> IncidentId | None:
+        answer = await super().open_incident(key)
+        await _others_act()
+        return answer
+
+
+async def _others_act() -> None:
+    await asyncio.to_thread(bool)
+
+
 @dataclass(frozen=True)
 class WatchedCluster:
-    """A cluster, with a moment before and after each read and each write."""
+    """A cluster, with a moment before and after each read and each write; its time is the test's."""
 
     inner: Cluster
     moments: Moments
+    clock: Clock
 
     @property
     def name(self) -> ClusterName:
         return self.inner.name
 
     async def snapshot(self, namespaces: Collection[str] | None = None) -> Snapshot:
-        return await self.inner.snapshot(namespaces)
+        return (await self.inner.snapshot(namespaces)).but(taken_at=self.clock.now())
 
     async def read(self, ref: Ref) -> Object:
         await self.moments.come("before read")
@@ -141,7 +155,7 @@ class StillCluster:
 
     async def snapshot(self, namespaces: Collection[str] | None = None) -> Snapshot:
         self.asked += 1
-        await asyncio.to_thread(bool)  # others get a turn, as they do while a real one answers
+        await _others_act()
         if self.fails is not None:
             raise self.fails
         kept = (seen for seen in self.shown.objects if namespaces is None or seen.ref.namespace in {"", *namespaces})
@@ -242,7 +256,7 @@ class Core:
         given: dict[str, object] = {"mode": Mode.ACT, "pace": PACE, "cluster": str(self.cluster.name), **settings}
         context = MitigatorContext(
             ledger=WatchedLedger(self.bus, Owner.MITIGATOR, moments),
-            cluster=WatchedCluster(self.cluster, moments),
+            cluster=WatchedCluster(self.cluster, moments, self.clock),
             metrics=self.metrics,
             timers=MemoryTimers(self.bus, Owner.MITIGATOR),
             heartbeats=MemoryHeartbeats(self.bus),
@@ -261,7 +275,7 @@ class Core:
         moments = Moments()
         context = UndoContext(
             ledger=WatchedLedger(self.bus, Owner.UNDO, moments),
-            cluster=WatchedCluster(self.cluster, moments),
+            cluster=WatchedCluster(self.cluster, moments, self.clock),
             metrics=self.metrics,
             timers=MemoryTimers(self.bus, Owner.UNDO),
             heartbeats=MemoryHeartbeats(self.bus),
@@ -425,7 +439,7 @@ def a_watcher(
     bus, metrics = bus or MemoryBus(clock, SeededIdentity()), KnownMetrics(clock, {EXPRESSION: 1.0})
     chosen = DetectorSettings.model_validate({"surroundings_age_s": surroundings_age_s})
     context = detecting.Context(
-        ledger=MemoryLedger(bus, Owner.DETECTOR),
+        ledger=RemoteLedger(bus, Owner.DETECTOR),
         surroundings=Surroundings(cluster, metrics, clock, chosen),
         metrics=metrics,
         timers=MemoryTimers(bus, Owner.DETECTOR),
