@@ -40,7 +40,11 @@ class Alert(Frozen):
     @property
     def expression(self) -> str | None:
         """The rule's own expression, as Prometheus writes it into generatorURL (`g0.expr`); None if it is not there."""
-        return next(iter(parse_qs(urlsplit(self.generator_url).query).get("g0.expr", [])), None)
+        try:
+            query = parse_qs(urlsplit(self.generator_url).query)
+        except ValueError:  # whoever can send an alert chooses this text; what is no address names no expression
+            return None
+        return next(iter(query.get("g0.expr", [])), None)
 
     @property
     def delivery_id(self) -> str:

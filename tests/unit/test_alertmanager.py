@@ -55,6 +55,12 @@ def test_an_alert_keeps_what_the_sender_said() -> None:
     assert alert.expression == "up == 0"
 
 
+def test_an_address_that_is_none_names_no_expression() -> None:
+    """Any sender chooses this text: the alert is an alert all the same, its symptom is unknown."""
+    (alert,) = parse(payload(posted(generatorURL="http://[::1/graph?g0.expr=up")), CLUSTER).alerts
+    assert alert.expression is None
+
+
 def test_the_zero_time_is_no_end() -> None:
     """Go's zero time means that the alert has not ended."""
     (alert,) = parse(payload(posted()), CLUSTER).alerts
