@@ -2,12 +2,18 @@
 
 import logging
 import sys
-from typing import cast
+from typing import Final, cast
 
 import structlog
+import structlog.tracebacks
 from structlog.typing import FilteringBoundLogger, Processor
 
 from shared.bus.settings import ServiceSettings
+
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+"""Where it happened, without what the variables held: tokens, and whatever an alert or a pod's log says."""
 
 
 def configure(service: str, settings: ServiceSettings) -> FilteringBoundLogger:
@@ -19,7 +25,7 @@ def configure(service: str, settings: ServiceSettings) -> FilteringBoundLogger:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     render: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        [_TRACEBACKS, structlog.processors.JSONRenderer(default=str)]
         if settings.log_format == "json"
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
