@@ -14,10 +14,12 @@ from shared.domain.cause import CauseCode
 from shared.domain.errors import RunbookInvalid
 from shared.domain.frozen import Frozen
 from shared.domain.runbook import ActionStep, CheckStep, Runbook
-from shared.runbooks.conditions import variables
+from shared.runbooks.conditions import loops_in, variables
 
 PROVIDED: Final = frozenset({"revisions", "nodes"})
 """What every condition may read beside the runbook's params: a Deployment's templates, newest first; all Nodes."""
+LOOPS_AT_MOST: Final = 2
+"""Each multiplies the work of the others: three over two hundred nodes hold a service up for seconds."""
 _SOURCE: Final = re.compile(r"cause\.(object|remedy\.[a-z][a-z0-9_]*)")
 
 
@@ -68,6 +70,8 @@ def parse(text: str, source: str) -> Runbook:
         written = yaml.safe_load(text)
     except yaml.YAMLError as failed:
         raise RunbookInvalid(f"{source}: {_place_of(failed)}: this is no YAML", advice="mend the syntax") from failed
+    except (ValueError, RecursionError) as failed:  # PyYAML's own: a month 13, a thousand brackets
+        raise RunbookInvalid(f"{source}: the whole file: {failed}", advice="mend the syntax") from failed
     try:
         runbook = Runbook.model_validate(written)
     except ValidationError as invalid:
@@ -117,6 +121,8 @@ def _condition(runbook: Runbook, place: str, expression: str) -> Iterator[tuple[
     except ValueError as failed:
         yield place, f"bad CEL: {failed}", "mend the expression (https://cel.dev)"
         return
+    if (loops := loops_in(expression)) > LOOPS_AT_MOST:
+        yield place, f"{loops} loops in one condition", f"use at most {LOOPS_AT_MOST}: it runs while transactions wait"
     if unknown:
         yield place, f"unknown name {unknown[0]!r}", f"use one of {', '.join(sorted({*runbook.params, *PROVIDED}))}"
 

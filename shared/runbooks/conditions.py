@@ -30,6 +30,11 @@ def variables(expression: str) -> frozenset[str]:
     return frozenset(_compiled(expression).variables()) - frozenset(_BOUND_INSIDE.findall(expression))
 
 
+def loops_in(expression: str) -> int:
+    """How many macros walk over a list: they may be nested, and CEL has no limit of its own."""
+    return len(_BOUND_INSIDE.findall(expression))
+
+
 def check(expression: str, bindings: Mapping[str, Json]) -> Held:
     """Evaluate a condition over what the names are bound to."""
     try:

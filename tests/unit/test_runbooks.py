@@ -70,6 +70,8 @@ def test_the_hash_is_of_the_content_and_not_of_the_layout() -> None:
     ("old", "new", "place", "what", "advice"),
     [
         ("risk: low", "risk: [", "line 19, column", "no YAML", "mend the syntax"),
+        ("risk: low", "risk: 2026-13-01", "the whole file", "month", "mend the syntax"),
+        ("risk: low", "risk: " + "[" * 2000, "the whole file", "recursion", "mend the syntax"),
         ("risk: low", "", "risk", "required", "add this field"),
         ("risk: low", "risk: low\nundo: none", "undo", "not permitted", "remove this field"),
         ("risk: low", "risk: tiny", "risk", "'low', 'medium' or 'high'", "primum runbook show"),
@@ -81,6 +83,7 @@ def test_the_hash_is_of_the_content_and_not_of_the_layout() -> None:
         ("replicas: replicas}\npost", "replicas: many}\npost", "steps.add.with.replicas", "unknown param", "replicas"),
         (", replicas: replicas}\npost", "}\npost", "steps.add.with", "needs 'replicas'", "name the param"),
         ("replicas > deploy", "replicas >> deploy", "preconditions.0", "bad CEL", "cel.dev"),
+        ("replicas > deploy", f"{'nodes.all(n, ' * 3}true))) && deploy", "preconditions.0", "3 loops", "at most 2"),
         ("deployment.spec.replicas > 9", "pods > 9", "steps.enough.check", "unknown name 'pods'", "deployment"),
         (">= replicas", ">= enough", "postconditions.0", "unknown name 'enough'", "deployment"),
         ("cause.object", "cause.evidence", "params.deployment", "unknown source", "cause.remedy.<key>"),
