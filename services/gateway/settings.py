@@ -2,7 +2,7 @@
 
 from pydantic import Field, SecretStr
 
-from shared.bus.settings import ServiceSettings
+from shared.bus.settings import Seconds, ServiceSettings
 from shared.domain.policy import Mode
 
 
@@ -12,7 +12,7 @@ class GatewaySettings(ServiceSettings):
     token: SecretStr = SecretStr("")
     """What callers must bear; without one the gateway listens on loopback only."""
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
-    read_timeout_s: float = Field(default=10, gt=0)
+    read_timeout_s: Seconds = 10
     """How long a caller may take to send its body."""
     mode: Mode = Mode.OBSERVE
     """Shown in the status; the mitigator is who keeps to it."""
@@ -20,4 +20,4 @@ class GatewaySettings(ServiceSettings):
     """How people reach this gateway; it goes into messages. Empty: the address that it listens on."""
     notify_url: str = ""
     """A generic webhook that takes what needs a person. Empty: it is logged."""
-    notify_timeout_s: float = Field(default=10, gt=0)
+    notify_timeout_s: Seconds = 10

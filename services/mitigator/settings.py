@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from shared.bus.settings import ObserverSettings
+from pydantic import Field
+
+from shared.bus.settings import HolderSettings, Seconds
 from shared.domain.policy import Mode, Policy
 
 
-class Settings(ObserverSettings):
+class Settings(HolderSettings):
     """PRIMUM_*; times in seconds. Those that speak of the cluster's own pace are divided by `pace`."""
 
     runbooks: Path | None = None
@@ -16,18 +18,17 @@ class Settings(ObserverSettings):
     act_runbooks: frozenset[str] = frozenset()
     forbidden_namespaces: frozenset[str] = frozenset({"kube-system"})
     destructive_runbooks: frozenset[str] = frozenset()
-    confidence_threshold: float = 0.5
-    max_transactions_per_workload: int = 3
+    confidence_threshold: float = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
+    max_transactions_per_workload: int = Field(default=3, ge=0)
 
-    approval_expires_s: float = 3600
-    diagnosis_stale_s: float = 600
-    defer_s: float = 15
+    approval_expires_s: Seconds = 3600
+    diagnosis_stale_s: Seconds = 600
+    defer_s: Seconds = 15
     """How long to wait before looking again at a plan that may not start now."""
-    sample_every_s: float = 5
+    sample_every_s: Seconds = 5
     """Between two measurements while a transaction is judged."""
-    watch_s: float = 600
+    watch_s: Seconds = 600
     """How long after a transaction was kept a late regression still takes it back."""
-    heartbeat_every_s: float = 1
 
     @property
     def policy(self) -> Policy:

@@ -2,10 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+_YEAR_S: Final = 366 * 24 * 3600
+Seconds: TypeAlias = Annotated[float, Field(gt=0, le=_YEAR_S, allow_inf_nan=False)]
+"""A time that passes: none, not a number or for ever would fail much later, in the middle of an incident."""
 
 
 class ServiceSettings(BaseSettings):
@@ -13,9 +17,10 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PRIMUM_", frozen=True, extra="ignore")
 
-    cluster: str = "default"
+    cluster: str = Field(default="default", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    """It stands in subjects, so a dot or a star would put its alerts elsewhere."""
     nats_url: str = "nats://127.0.0.1:4222"
-    nats_timeout_s: float = Field(default=5, gt=0)
+    nats_timeout_s: Seconds = 5
     nats_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of each stream: 3 in production."""
 
@@ -25,25 +30,25 @@ class ServiceSettings(BaseSettings):
     runtime_dir: Path | None = None
     """Where the service writes `service-<name>.json` with its pid and URL, if anywhere."""
 
-    sweep_every_s: float = Field(default=15, gt=0)
+    sweep_every_s: Seconds = 15
     """Between two looks at all open incidents, whatever messages came or did not."""
     concurrency: int = Field(default=8, ge=1)
     """Incidents, and beside them alerts, that are handled at the same time."""
-    grace_s: float = Field(default=10, ge=0)
+    grace_s: float = Field(default=10, ge=0, le=_YEAR_S)
     """How long running handlers may finish after SIGTERM."""
-    ack_wait_s: float = Field(default=30, ge=1)
+    ack_wait_s: float = Field(default=30, ge=1, le=_YEAR_S)
     """After so long without a word from us the server gives a message to somebody else. What we hold is renewed."""
-    handler_timeout_s: float = Field(default=60, gt=0)
+    handler_timeout_s: Seconds = 60
     """A handler that takes longer is cancelled: handlers are short, timers stand between them."""
     max_failures: int = Field(default=8, ge=1)
     """Deliveries after which a message whose handler fails by a bug is dead-lettered. Outages never count."""
-    heartbeat_ttl_s: float = Field(default=10, ge=1)
+    heartbeat_ttl_s: float = Field(default=10, ge=1, le=_YEAR_S)
     """A holder of a transaction that said nothing for so long is dead."""
-    activity_ttl_s: float = Field(default=15, ge=1)
+    activity_ttl_s: float = Field(default=15, ge=1, le=_YEAR_S)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    pace: float = Field(default=1.0, gt=0)
+    pace: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """How many times faster than a real cluster this one is (the lab): what runbooks say of time is divided by it."""
 
 
@@ -53,12 +58,24 @@ class ObserverSettings(ServiceSettings):
     kubeconfig: Path | None = None
     """None: what kubectl would use, then the pod's own ServiceAccount."""
     kube_context: str | None = None
-    kube_timeout_s: float = Field(default=10, gt=0)
+    kube_timeout_s: Seconds = 10
     prometheus_url: str = ""
     """Empty: there is none; symptoms are then unknown and judgement is by structure."""
-    prometheus_timeout_s: float = Field(default=5, gt=0)
-    metrics_window_s: float = Field(default=60, gt=0)
+    prometheus_timeout_s: Seconds = 5
+    metrics_window_s: Seconds = 60
     """What rates look back over: at least four scrapes."""
+
+
+class HolderSettings(ObserverSettings):
+    """What those add who hold transactions, and say with a heartbeat that they live."""
+
+    heartbeat_every_s: Seconds = 1
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> Self:
+        if self.heartbeat_every_s > self.heartbeat_ttl_s / 2:
+            raise ValueError("HEARTBEAT_EVERY_S must be at most half of PRIMUM_HEARTBEAT_TTL_S: one may get lost")
+        return self
 
 
 AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
@@ -72,6 +89,8 @@ def load(kind: type[AnySettings]) -> AnySettings:
         return kind()
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
-            name = "PRIMUM_" + "_".join(str(part) for part in problem["loc"]).upper()
+            name = "_".join(["PRIMUM", *(str(part) for part in problem["loc"])]).upper()
             sys.stderr.write(f"{name}: {problem['msg']}\n")  # the value stays unsaid: it may be a secret
-        sys.exit(REFUSED)
+    except SettingsError as error:
+        sys.stderr.write(f'PRIMUM: {error}; lists are JSON, as in ["shop", "billing"]\n')
+    sys.exit(REFUSED)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.mitigator.settings import Settings
 from shared.bus.settings import ServiceSettings, load
 
 
@@ -26,3 +27,27 @@ def test_wrong_settings_are_named_and_end_the_start(
     assert "PRIMUM_PORT: Input should be a valid integer" in said
     assert "PRIMUM_PACE: Input should be greater than 0" in said
     assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PACE", "inf"),
+        ("CONFIDENCE_THRESHOLD", "nan"),  # nothing is below it: nobody would ever be asked
+        ("CONFIDENCE_THRESHOLD", "-1"),
+        ("APPROVAL_EXPIRES_S", "1e30"),  # no date: the request for an approval would fail for ever
+        ("SAMPLE_EVERY_S", "0"),
+        ("HEARTBEAT_EVERY_S", "600"),  # every transaction would be taken over while its holder lives
+        ("CLUSTER", "a.b.>"),
+        ("ACT_NAMESPACES", "shop"),
+    ],
+)
+def test_what_would_fail_in_the_middle_of_an_incident_is_refused_at_the_start(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A setting that cannot work is named before anything runs."""
+    monkeypatch.setenv(f"PRIMUM_{name}", value)
+    with pytest.raises(SystemExit) as end:
+        load(Settings)
+    assert end.value.code == 2
+    assert name.lower() in capsys.readouterr().err.lower()
