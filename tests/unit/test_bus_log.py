@@ -20,7 +20,7 @@ def test_a_traceback_says_where_and_not_what_the_variables_held(monkeypatch: pyt
     monkeypatch.setattr("sys.stderr", said)
     log = configure("gateway", ServiceSettings())
     try:
-        fails("".join(("s3", "cret")))
+        fails("s3cret")
     except ValueError:
         log.exception("a handler failed")
     line = json.loads(said.getvalue())
