@@ -1,6 +1,6 @@
 """What somebody sees who watches the demo: the scenarios, what Primum does about each, and how it ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,7 +23,23 @@ _COLOURS: Final[Mapping[str, str]] = {
     "validating": "yellow",
     "awaiting_approval": "cyan",
 }
-LINES: Final = 12
+_TELLING: Final[Mapping[str, str]] = {
+    "Opened": "bold",
+    "Diagnosed": "bold",
+    "ApprovalRequested": "cyan",
+    "Approved": "cyan",
+    "Kept": "green",
+    "Cleared": "green",
+    "UndoRequested": "magenta",
+    "Undone": "magenta",
+    "UndoStuck": "red",
+    "NoPlanLeft": "red",
+    "NothingFound": "red",
+}
+_SMALL_STEPS: Final = frozenset({"Intended", "StepApplied", "UndoIntended", "UndoStepApplied", "Deferred"})
+"""They are in the record, and too many for a screen."""
+LINES: Final = 14
+DIFF_LINES: Final = 4
 
 
 class Screen:
@@ -68,9 +84,10 @@ class Screen:
         for detail in (*result.incidents, *result.merged):
             for entry in detail["timeline"]:
                 key = (detail["incident"]["id"], entry["sequence"])
-                if key not in self._told:
+                if key not in self._told and entry["type"] not in _SMALL_STEPS:
                     self._told.add(key)
-                    self._tell(_line(detail, entry))
+                    for line in _lines(detail, entry):
+                        self._tell(line)
         if result.elapsed_s:
             self._tell(_ending(result))
 
@@ -95,8 +112,10 @@ class Screen:
 
     def _draw(self) -> Group:
         table = Table(title=f"primum demo · seed {self._seed}", title_justify="left", expand=True)
-        for heading, ratio in (("scenario", 5), ("state", 2), ("actions", 5), ("diagnosed", 1), ("resolved", 1)):
+        for heading, ratio in (("scenario", 5), ("state", 2), ("actions", 5)):
             table.add_column(heading, ratio=ratio, overflow="fold")
+        for heading in ("diagnosed", "resolved"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for scenario in self._scenarios:
             table.add_row(*_row(scenario, self._results.get(scenario.name)))
         return Group(table, Text(self._head, style="dim"), *self._story[-LINES:])
@@ -131,10 +150,22 @@ def _seconds(value: float | None) -> Text:
     return Text("" if value is None else f"{value:.1f} s", style="dim")
 
 
-def _line(detail: Mapping[str, Any], entry: Mapping[str, Any]) -> Text:
-    line = Text(f"  {entry['at'][11:19]} ", style="dim")
-    line.append(f"{entry['by']:<9} ", style="blue")
-    return line.append(f"{detail['incident']['id'][:12]} {entry['text']}")
+def _lines(detail: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[Text]:
+    """A line for the event; what a person is asked to approve is shown with it."""
+    yield Text.assemble(
+        (f"  {entry['at'][11:19]} ", "dim"),
+        (f"{entry['by']:<9} ", "blue"),
+        (f"{detail['incident']['id'][:12]} ", "dim"),
+        (entry["text"], _TELLING.get(entry["type"], "")),
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+    if entry["type"] == "ApprovalRequested":
+        diff = entry["event"]["diff"]
+        for line in diff[:DIFF_LINES]:
+            yield Text(f"           would write: {line}", style="cyan", no_wrap=True, overflow="ellipsis")
+        if len(diff) > DIFF_LINES:
+            yield Text(f"           … and {len(diff) - DIFF_LINES} more", style="cyan")
 
 
 def _ending(result: Result) -> Text:
