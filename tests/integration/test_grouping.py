@@ -235,6 +235,7 @@ async def test_an_outage_of_the_cluster_is_no_relapse_and_no_quiet() -> None:
     assert await the_state(watcher, incident) is State.RESOLVED
     assert (Owner.DETECTOR, incident) in watcher.bus.timers
     watcher.cluster.fails = None
+    clock.advance(2)
     await reconcile(incident, watcher.context)
     assert await the_state(watcher, incident) is State.CLOSED
 
@@ -268,12 +269,14 @@ async def test_quiet_closes_the_incident_and_frees_its_key() -> None:
 
 async def test_two_groups_that_prove_to_be_one_are_merged_and_exactly_one_stays_open() -> None:
     """Opened apart while both looked well; then the root shows. The alerts go with the merge, once each."""
-    watcher = a_watcher(a_well_shop(), VirtualClock())
+    clock = VirtualClock()
+    watcher = a_watcher(a_well_shop(), clock)
     await on_alert(an_alert(fingerprint="f1"), watcher.context)
     await on_alert(an_alert(fingerprint="f2", deployment="stock"), watcher.context)
     first, second = await open_ones(watcher)
     template = a_template("stock", env={"CART_URL": "http://cart.shop:80"})
     watcher.cluster.shown = a_snapshot(a_broken_workload(), a_workload("stock", template=template))
+    clock.advance(2)
     await asyncio.gather(*(reconcile(each, watcher.context) for each in (first, second)))
     assert await open_ones(watcher) == [first]
     assert isinstance((await watcher.ledger.history(second))[-1].event, Merged)
@@ -284,11 +287,13 @@ async def test_two_groups_that_prove_to_be_one_are_merged_and_exactly_one_stays_
 
 async def test_of_two_that_explain_each_other_the_root_stays_and_the_other_goes() -> None:
     """Whichever is looked at first: never both, and never none."""
-    watcher = a_watcher(a_well_shop(), VirtualClock())
+    clock = VirtualClock()
+    watcher = a_watcher(a_well_shop(), clock)
     await on_alert(an_alert(fingerprint="f1", deployment="front"), watcher.context)
     await on_alert(an_alert(fingerprint="f2"), watcher.context)
     first, second = await open_ones(watcher)
     watcher.cluster.shown = a_broken_shop().shown
+    clock.advance(2)
     diagnoser = MemoryLedger(watcher.bus, Owner.DIAGNOSER)
     diagnosed = Diagnosed(causes=(a_cause(ref=a_ref("cart")),), looked_at=("everything",))
     for event in (DiagnosisStarted(), diagnosed):

@@ -433,9 +433,9 @@ class Watcher:
 
 
 def a_watcher(
-    cluster: StillCluster, clock: Clock, bus: MemoryBus | None = None, *, surroundings_age_s: float = -1
+    cluster: StillCluster, clock: Clock, bus: MemoryBus | None = None, *, surroundings_age_s: float = 1
 ) -> Watcher:
-    """Start a detector, that looks anew each time unless told otherwise."""
+    """Start a detector; it looks at the cluster anew once its last look is a second old."""
     bus, metrics = bus or MemoryBus(clock, SeededIdentity()), KnownMetrics(clock, {EXPRESSION: 1.0})
     chosen = DetectorSettings.model_validate({"surroundings_age_s": surroundings_age_s})
     context = detecting.Context(
