@@ -9,6 +9,7 @@ from shared.domain.change import Patch
 from shared.domain.cluster import HOLD, Object, Ref
 from shared.domain.errors import ChangeConflict
 from shared.domain.events import (
+    UNJUDGED,
     ApprovalRequested,
     Kept,
     KeptMoreToDo,
@@ -116,7 +117,7 @@ def _tried(incident: Incident, plan: Plan, recent: Recent) -> str | None:
     if (plan.cause.object, plan.runbook.name) in recent.undone:
         return f"undone on {plan.cause.object} within a day, in another incident"
     if incident.untried.count(plan.hash) >= UNTRIED_AT_MOST:
-        return f"cut short {UNTRIED_AT_MOST} times, by a holder that died or a pause"
+        return f"cut short {UNTRIED_AT_MOST} times, by a holder that died or was cut off, or a pause"
     return None
 
 
@@ -133,17 +134,25 @@ def recently(incidents: Iterable[Incident], since: datetime) -> Recent:
 
 
 def _judged_and_taken_back(transaction: Transaction) -> bool:
-    unjudged = (UndoWhy.HOLDER_DIED, UndoWhy.PAUSED)
-    return transaction.outcome in (Outcome.UNDONE, Outcome.STUCK) and transaction.undo_why not in unjudged
+    return transaction.outcome in (Outcome.UNDONE, Outcome.STUCK) and transaction.undo_why not in UNJUDGED
 
 
-def outdated(incident: Incident, now: datetime, stale_s: float) -> bool:
-    """Whether the diagnosis is too old to plan by.
+def outdated(incident: Incident, now: datetime, stale_s: float) -> str | None:
+    """Why the diagnosis is no longer one to plan by: its age, or that we wrote since; None if it is.
 
-    What a person approved is held against the cluster itself instead: people may take longer than a diagnosis lasts.
+    A write and its way back leave no residue, yet what the diagnosis names has moved: a Deployment's revisions have
+    other numbers, and the next best plan would be for a lesser cause. What a person approved is held against the
+    cluster itself instead: people may take longer than a diagnosis lasts.
     """
     diagnosed_at = incident.diagnosed_at
-    return not incident.approved and diagnosed_at is not None and now - diagnosed_at > timedelta(seconds=stale_s)
+    if incident.approved or diagnosed_at is None:
+        return None
+    if now - diagnosed_at > timedelta(seconds=stale_s):
+        return f"the diagnosis is from {diagnosed_at:%H:%M:%S}"
+    wrote = (known.id for known in incident.transactions if known.intents and known.opened_at >= diagnosed_at)
+    if (transaction := next(wrote, None)) is not None:
+        return f"transaction {transaction} wrote since the diagnosis"
+    return None
 
 
 def shown(history: Sequence[Recorded], approved: PlanHash) -> Plan | None:

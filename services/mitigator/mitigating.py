@@ -29,7 +29,7 @@ async def on_mitigating(incident: Incident, context: Context) -> None:
     if transaction is None or transaction.holder != context.holder:
         return
     if len(transaction.steps_applied) < len(transaction.intents):
-        await _take_back(incident, transaction, UndoWhy.STEP_FAILED, "it is not known whether a step was done", context)
+        await _take_back(incident, transaction, UndoWhy.CUT_OFF, "it is not known whether a step was done", context)
         return
     await carry_out(incident, context)
 
@@ -50,7 +50,8 @@ async def carry_out(incident: Incident, context: Context) -> None:
             incident = await _step(incident, transaction, step, change, context)
         except STEP_FAILURES as failure:
             incident = await context.ledger.fold(incident.id)
-            await _take_back(incident, transaction, UndoWhy.STEP_FAILED, f"step {step}: {failure}", context)
+            why = UndoWhy.CUT_OFF if isinstance(failure, ClusterUnavailable) else UndoWhy.STEP_FAILED
+            await _take_back(incident, transaction, why, f"step {step}: {failure}", context)
             return
     judge_by = decide.deadline(transaction.plan, context.clock.now(), context.settings.pace)
     await context.ledger.append(incident, Applied(transaction=transaction.id, judge_by=judge_by))

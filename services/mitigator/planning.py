@@ -40,8 +40,8 @@ async def on_planning(incident: Incident, context: Context) -> None:
     if (reason := await context.ledger.paused()) is not None:
         await _defer(incident, f"paused: {reason}", context)
         return
-    if decide.outdated(incident, now, context.settings.diagnosis_stale_s):
-        await context.ledger.append(incident, Stale(reason=f"the diagnosis is from {incident.diagnosed_at:%H:%M:%S}"))
+    if stale := decide.outdated(incident, now, context.settings.diagnosis_stale_s):
+        await context.ledger.append(incident, Stale(reason=stale))
         return
     snapshot = await observe(incident, context)
     candidates, rejected = await _candidates(incident, snapshot, context)

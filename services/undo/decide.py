@@ -6,7 +6,7 @@ from typing import assert_never
 
 from shared.domain.change import Edit, Patch
 from shared.domain.cluster import Object
-from shared.domain.events import Intended, Undone, UndoneForGood, UndoneUntried, UndoStuck, UndoWhy
+from shared.domain.events import UNJUDGED, Intended, Undone, UndoneForGood, UndoneUntried, UndoStuck, UndoWhy
 from shared.domain.frozen import Frozen
 from shared.domain.health import Health, Verdict, VerdictWord
 from shared.domain.incident import Incident
@@ -104,7 +104,7 @@ def _still_rolling(transaction: Transaction, now: Health) -> bool:
 def _ended(
     incident: Incident, transaction: Transaction, back: Verdict, now: Health, max_transactions: int
 ) -> Undone | UndoneUntried | UndoneForGood:
-    if transaction.undo_why in (UndoWhy.HOLDER_DIED, UndoWhy.PAUSED):
+    if transaction.undo_why in UNJUDGED:
         return UndoneUntried(transaction=transaction.id, verified=back, after=now)
     if reason := _for_good(incident, transaction, max_transactions):
         return UndoneForGood(transaction=transaction.id, verified=back, after=now, reason=reason)

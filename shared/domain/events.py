@@ -1,7 +1,7 @@
 """Everything that can happen to an incident. The outcome is in an event's name; `incident` has the table."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
@@ -32,9 +32,15 @@ class UndoWhy(StrEnum):
     DID_NOT_HELP = "did-not-help"
     STEP_FAILED = "step-failed"
     HOLDER_DIED = "holder-died"
+    CUT_OFF = "cut-off"
+    """The holder lost its bus or its cluster in the middle of a step."""
     PAUSED = "paused"
     RELAPSED = "relapsed"
     PERSON = "person"
+
+
+UNJUDGED: Final = frozenset({UndoWhy.HOLDER_DIED, UndoWhy.CUT_OFF, UndoWhy.PAUSED})
+"""What cuts a transaction short and says nothing against its plan: nothing was measured."""
 
 
 class Base(Frozen):

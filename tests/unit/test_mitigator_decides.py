@@ -146,11 +146,12 @@ def test_a_days_transactions_are_counted_over_all_incidents() -> None:
         ({"outcome": Outcome.UNDONE}, True),
         ({"outcome": Outcome.STUCK}, True),
         ({"outcome": Outcome.UNDONE, "undo_why": UndoWhy.HOLDER_DIED}, False),
+        ({"outcome": Outcome.UNDONE, "undo_why": UndoWhy.CUT_OFF}, False),
         ({"outcome": Outcome.UNDONE, "undo_why": UndoWhy.PAUSED}, False),
         ({"outcome": Outcome.UNDONE, "undo_requested_at": T0 - timedelta(days=2)}, False),
         ({"outcome": Outcome.KEPT}, False),
     ],
-    ids=["undone", "stuck", "holder died", "paused", "the day before", "kept"],
+    ids=["undone", "stuck", "holder died", "cut off", "paused", "the day before", "kept"],
 )
 def test_a_pair_that_was_judged_and_taken_back_is_barred_for_a_day(changes: dict[str, object], *, barred: bool) -> None:
     """For every incident; a death or a pause says nothing against it."""
@@ -167,6 +168,14 @@ def test_a_diagnosis_ages_but_not_under_an_approval() -> None:
     assert decide.outdated(incident, later, 600)
     assert not decide.outdated(incident, T0 + timedelta(seconds=60), 600)
     assert not decide.outdated(incident.but(approved=FIRST.hash), later, 600)
+
+
+def test_a_diagnosis_does_not_outlive_our_own_write() -> None:
+    """Put back is not untouched: revisions have other numbers, and the best plan would no longer be found."""
+    back, soon = an_incident(State.VALIDATING, plan=FIRST).but(state=State.PLANNING), T0 + timedelta(seconds=60)
+    assert decide.outdated(back, soon, 600)
+    nothing_written = back.but(transactions=tuple(known.but(intents=()) for known in back.transactions))
+    assert not decide.outdated(nothing_written, soon, 600)
 
 
 def test_a_plan_is_found_as_it_was_shown() -> None:

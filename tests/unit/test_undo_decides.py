@@ -7,7 +7,7 @@ import pytest
 from services.undo import decide
 from shared.domain.change import Edit, Evict, Patch
 from shared.domain.cluster import Object
-from shared.domain.events import Intended, Undone, UndoneForGood, UndoneUntried, UndoStuck, UndoWhy
+from shared.domain.events import UNJUDGED, Intended, Undone, UndoneForGood, UndoneUntried, UndoStuck, UndoWhy
 from shared.domain.frozen import Json, JsonObject
 from shared.domain.health import Health
 from shared.domain.incident import Incident, State
@@ -180,7 +180,7 @@ def test_a_rollout_is_awaited_though_enough_pods_are_ready() -> None:
     assert isinstance(said, NotYet)
 
 
-@pytest.mark.parametrize("why", [UndoWhy.HOLDER_DIED, UndoWhy.PAUSED])
+@pytest.mark.parametrize("why", sorted(UNJUDGED))
 @pytest.mark.parametrize("earlier", [0, 2])
 def test_what_was_never_judged_is_untried(why: UndoWhy, earlier: int) -> None:
     """It excludes nothing and counts for nothing, also when it would have been the last attempt."""
