@@ -101,10 +101,11 @@ def test_the_lock_has_every_dependency() -> None:
 
 
 def test_every_folder_of_tests_is_run() -> None:
-    """A test that `make test` does not collect is a test that nobody runs."""
+    """A test that neither `make test` nor `make slow` collects is a test that nobody runs."""
     folders = {f"tests/{path.relative_to(ROOT / 'tests').parts[0]}" for path in (ROOT / "tests").rglob("test_*.py")}
 
-    assert folders <= set(PROJECT["tool"]["pytest"]["ini_options"]["testpaths"])
+    slow = {"tests/slow"} if "pytest tests/slow" in (ROOT / "Makefile").read_text() else set()
+    assert folders <= set(PROJECT["tool"]["pytest"]["ini_options"]["testpaths"]) | slow
 
 
 def test_every_test_is_a_sentence() -> None:
