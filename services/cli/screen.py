@@ -34,7 +34,8 @@ _COLOURS: Final = {
 _COLUMNS_OF_A_PIPE: Final = 80
 _TIMELINE_WIDTHS: Final = (8, 7, 9)
 """Of the time of day, the span since the line above, and the service."""
-_TIMELINE_TEXT_AT: Final = sum(_TIMELINE_WIDTHS) + len(_TIMELINE_WIDTHS)
+_TIMELINE_DETAILS_AT: Final = _TIMELINE_WIDTHS[0] + 1
+"""Not under the text: at 80 columns a path would be cut into three."""
 _NOTES_SHOWN: Final = 12
 """A storm joins hundreds of alerts to one incident."""
 
@@ -82,7 +83,10 @@ def status_of(status: Status, now: datetime) -> list[RenderableType]:
         agents if status.agents else Text("no agent says anything", "bold red"),
         "",
     ]
-    return [*shown, *incidents_of(status.open, now, none="nothing is open")]
+    shown += incidents_of(status.open, now, none="nothing is open")
+    if not status.open:
+        return shown
+    return [*shown, "", Text("more: primum show ID; stop every act: primum pause WHY", style="dim")]
 
 
 def incidents_of(incidents: Sequence[Summary], now: datetime, *, none: str) -> list[RenderableType]:
@@ -93,7 +97,8 @@ def incidents_of(incidents: Sequence[Summary], now: datetime, *, none: str) -> l
     for incident in incidents:
         line = Text.assemble((incident.id, "bold"), "  ", coloured(incident.state))
         if incident.opened_at:
-            line.append(f"  since {clock(incident.opened_at)} ({duration((now - incident.opened_at).total_seconds())})")
+            age = duration((now - incident.opened_at).total_seconds())
+            line.append(f"  opened {clock(incident.opened_at)}, {age} ago")
         if incident.needs_a_person:
             line.append("  needs you", style="yellow")
         shown += [line, _under(incident.title)]
@@ -116,14 +121,33 @@ def detail_of(detail: Detail, now: datetime) -> list[RenderableType]:
             shown.append(f"asked until {clock(detail.approval_expires_at)}, {duration(left_s)} from now")
     for transaction in detail.transactions:
         shown += ["", *transaction_of(transaction)]
-    shown += ["", Text("timeline", style="bold"), *_timeline(detail.timeline)]
-    return [*shown, *_notes(detail.notes)]
+    shown += ["", Text("timeline", style="bold"), *_timeline(detail.timeline), *_notes(detail.notes)]
+    orders = _orders(detail)
+    return [*shown, "", Text("what you can do", style="bold"), *map(_under, orders)] if orders else shown
+
+
+def _orders(detail: Detail) -> list[str]:
+    """The commands that this state takes; the last lines, where somebody who is called at night looks."""
+    name, state = detail.summary.id, detail.summary.state
+    match state:
+        case "awaiting_approval":
+            orders = [f"primum approve {name}", f"primum deny {name} --reason WHY", f"primum take {name}"]
+        case "escalated" | "stuck":
+            orders = [*([f"primum pick {name}"] if detail.plan else []), f"primum close {name} --reason WHY"]
+        case "detected" | "diagnosing" | "planning":
+            orders = [f"primum take {name}"]
+        case _:
+            orders = []
+    standing = [known.id for known in detail.transactions if known.outcome in ("kept", "under-way")]
+    if state not in ("closed", "undoing") and standing:
+        orders.append(f"primum undo {standing[-1]} --reason WHY")
+    return orders
 
 
 def cause_of(cause: Cause) -> list[RenderableType]:
     """A cause and what it stands on."""
     head = Text.assemble(("cause  ", "bold"), f"{cause.summary} ", (f"({cause.code}, {cause.confidence:.0%})", "dim"))
-    evidence = [_under(f"{piece.source} {piece.pointer} = {piece.value}") for piece in cause.evidence]
+    evidence = [_under(wraps(f"{piece.source} {piece.pointer} = {piece.value}")) for piece in cause.evidence]
     return [head, *evidence, *(_under(reason, style="dim") for reason in cause.rank_reasons)]
 
 
@@ -193,7 +217,7 @@ def _timeline(entries: Sequence[Entry]) -> list[RenderableType]:
             line.add_column(width=width, style="dim", no_wrap=True)
         line.add_column()
         line.add_row(clock(entry.at), span, entry.by, entry.text)
-        shown += [line, *(_under(detail, style="dim", by=_TIMELINE_TEXT_AT) for detail in entry.details)]
+        shown += [line, *(_under(wraps(one), style="dim", by=_TIMELINE_DETAILS_AT) for one in entry.details)]
         earlier = entry.at
     return shown
 
@@ -201,11 +225,16 @@ def _timeline(entries: Sequence[Entry]) -> list[RenderableType]:
 def _notes(notes: Sequence[str]) -> list[RenderableType]:
     if not notes:
         return []
-    shown: list[RenderableType] = ["", Text("beside it", style="bold")]
+    shown: list[RenderableType] = ["", Text("alerts and notes", style="bold")]
     shown += [_under(note, style="dim") for note in notes[:_NOTES_SHOWN]]
     if (more := len(notes) - _NOTES_SHOWN) > 0:
         shown.append(_under(f"and {more} more, which --json shows", style="dim"))
     return shown
+
+
+def wraps(pointer: str) -> str:
+    """Evidence with a space before the path inside an object, so that the line breaks there."""
+    return pointer.removeprefix("object ").replace("#/", " /", 1)
 
 
 def _under(text: str, *, style: str = "", by: int = 2) -> RenderableType:

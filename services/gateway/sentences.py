@@ -1,7 +1,7 @@
 """Events as sentences of a timeline, with the lines under them that prove it."""
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from shared.domain.change import Change
 from shared.domain.events import (
@@ -44,6 +44,14 @@ from shared.domain.events import (
 from shared.domain.health import Verdict
 from shared.domain.runbook import describe
 
+_FOUND: Final = {
+    "ours": "",
+    "already-back": ", it was so already",
+    "untouched": ": it had never been written",
+    "self-healing": ": there is nothing to put back, its controller made another",
+}
+"""What undo saw at the object, in words."""
+
 
 def sentence(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm an event
     """Say in one line what happened."""
@@ -83,9 +91,9 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm an 
         case ApprovalExpired():
             return f"nobody answered for plan {event.plan_hash} in time"
         case Intended():
-            return f"about to write step {event.step}"
+            return f"writes step {event.step + 1}, at {event.change.ref}"
         case StepApplied():
-            return f"step {event.step} is written"
+            return f"step {event.step + 1} is written"
         case Applied():
             return f"all is written; the verdict comes by {event.judge_by:%H:%M:%S} UTC"
         case Kept():
@@ -96,11 +104,11 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - one arm an 
             asked = f" by {event.by}" if event.by else ""
             return f"to be taken back{asked} ({event.why}): {event.reason}"
         case TransactionSeized():
-            return f"{event.holder} takes {event.transaction} back"
+            return f"{event.holder} begins to take {event.transaction} back"
         case UndoIntended():
-            return f"about to put step {event.step} back"
+            return f"puts step {event.step + 1} back, at {event.change.ref}"
         case UndoStepApplied():
-            return f"step {event.step} is back: {event.found}"
+            return f"step {event.step + 1} is back{_FOUND.get(event.found, f': {event.found}')}"
         case Undone():
             return f"taken back and verified: {event.verified.reason}"
         case UndoneUntried():
@@ -129,10 +137,10 @@ def details(event: Event) -> Sequence[str]:  # noqa: PLR0911 - one arm an event
         case Opened():
             return [f"{name}: {value}" for name, value in sorted(event.alert.annotations.items())]
         case Diagnosed():
+            best, *others = event.causes
             return [
-                f"{cause.summary}: {piece.source} {piece.pointer} = {piece.value}"
-                for cause in event.causes
-                for piece in cause.evidence
+                *(f"{piece.source} {piece.pointer} = {piece.value}" for piece in best.evidence),
+                *(f"considered too, {cause.confidence:.0%}: {cause.summary}" for cause in others),
             ]
         case ApprovalRequested() | Proposed():
             return event.diff
@@ -140,10 +148,11 @@ def details(event: Event) -> Sequence[str]:  # noqa: PLR0911 - one arm an event
             return _diff(event.plan.changes)
         case NoPlanLeft():
             return event.considered
-        case Intended() | UndoIntended():
+        case UndoIntended():
             return _diff([event.change])
         case Kept() | KeptMoreToDo():
-            return [*_measured(event.verdict), f"symptom {event.symptom.symptom}: {event.symptom.reason}"]
+            lines = [*_measured(event.verdict), f"symptom {event.symptom.symptom}: {event.symptom.reason}"]
+            return [line for line in lines if line.removeprefix(f"{event.verdict.word}: ") not in event.reason]
         case UndoRequested():
             return _measured(event.verdict) if event.verdict else []
         case UndoStuck():

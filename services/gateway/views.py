@@ -1,5 +1,6 @@
 """Incidents as people read them, over HTTP, in the command line and in a message: the fold, put in words."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -42,7 +43,7 @@ def detail(incident: Incident, history: Sequence[Recorded], facts: Sequence[Fact
         "transactions": [transaction_view(known) for known in incident.transactions],
         "timeline": [entry(record) for record in history],
         "facts": [dump(fact) for fact in facts],
-        "notes": [_note(fact) for fact in facts],
+        "notes": _notes(facts),
     }
 
 
@@ -131,10 +132,23 @@ def dump(value: Frozen | None) -> JsonObject | None:
     return None if value is None else value.model_dump(mode="json", by_alias=True)
 
 
-def _note(fact: Fact) -> str:
+def _notes(facts: Sequence[Fact]) -> list[Json]:
+    """A line for each fact; the alerts of one name and status are one line, since a storm joins hundreds."""
+    joined = [fact for fact in facts if isinstance(fact, AlertJoined)]
+    firsts = {(fact.alert.status, fact.alert.name): fact for fact in reversed(joined)}
+    times = Counter((fact.alert.status, fact.alert.name) for fact in joined)
+    lines: list[Json] = []
+    for fact in facts:
+        if not isinstance(fact, AlertJoined):
+            lines.append(_note(fact))
+        elif firsts[which := (fact.alert.status, fact.alert.name)] is fact:
+            often = f", {times[which]} times; the first" if times[which] > 1 else ""
+            lines.append(f"{fact.alert.status} {fact.alert.name} belongs here{often}: {fact.because}")
+    return lines
+
+
+def _note(fact: SampleTaken | SymptomRead | Noted) -> str:
     match fact:
-        case AlertJoined(alert=alert, because=because):
-            return f"{alert.status} {alert.name} ({alert.fingerprint}) belongs here: {because}"
         case SampleTaken(transaction=transaction, symptom=symptom):
             return f"measured for {transaction}: {symptom.symptom}, {symptom.reason}"
         case SymptomRead(symptom=symptom):

@@ -7,11 +7,11 @@ import pytest
 from services.gateway.notices import Notice, Why, due, message
 from services.gateway.sentences import sentence
 from services.gateway.views import detail
-from shared.domain.events import EVENT_TYPES, EVENTS, Event, Kept, Proposed, TakenOver
+from shared.domain.events import EVENT_TYPES, EVENTS, AlertJoined, Event, Kept, Proposed, TakenOver
 from shared.domain.health import Symptom
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State, fold
-from shared.testing.builders import TRANSACTION, a_health, a_plan, a_reading, a_verdict, recorded, story_to
+from shared.testing.builders import TRANSACTION, a_health, a_plan, a_reading, a_verdict, an_alert, recorded, story_to
 
 INCIDENT = IncidentId("inc-1")
 
@@ -113,6 +113,13 @@ def test_a_timeline_shows_each_event_with_its_lines() -> None:
     assert isinstance(timeline, list)
     by_type = {entry["type"]: entry["details"] for entry in timeline if isinstance(entry, dict)}
     assert by_type["ApprovalRequested"] == ["a line"]
-    assert by_type["Diagnosed"] == [
-        "image-pull-failed at Deployment/shop/cart: object Deployment/shop/cart:/status = what was seen"
-    ]
+    assert by_type["Diagnosed"] == ["object Deployment/shop/cart:/status = what was seen"]
+
+
+def test_a_storm_is_a_line_for_each_kind_of_alert() -> None:
+    """Hundreds of alerts join one incident; whoever reads it at night needs the kinds, and how many."""
+    alerts = [an_alert(fingerprint=f"{number:016x}") for number in range(300)]
+    facts = [AlertJoined(alert=alert, because="the same workload") for alert in alerts]
+    history = recorded(INCIDENT, story_to(State.DETECTED))
+    shown = detail(fold(INCIDENT, history), history, facts)
+    assert shown["notes"] == [f"firing {alerts[0].name} belongs here, 300 times; the first: the same workload"]

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from services.cli.said import Summary, printable
-from services.cli.screen import duration, incidents_of
+from services.cli.said import Detail, Summary, printable
+from services.cli.screen import detail_of, duration, incidents_of
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,20 @@ def test_markup_in_a_title_is_text() -> None:
     for part in incidents_of([summary], datetime(2026, 1, 1, tzinfo=UTC), none=""):
         Console(file=out, width=80).print(part)
     assert "[bold]pods[0] of [/x] fail" in out.getvalue()
+
+
+def test_the_last_lines_say_what_a_person_can_do() -> None:
+    """Whoever is called at night gets the commands that this state takes, with the ids in them."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    out = io.StringIO()
+    waiting = Detail(summary=Summary(id="inc-1", state="awaiting_approval", title="t"))
+    for part in detail_of(waiting, now):
+        Console(file=out, width=80).print(part)
+    assert out.getvalue().split("what you can do")[1].split("\n")[1:4] == [
+        "  primum approve inc-1",
+        "  primum deny inc-1 --reason WHY",
+        "  primum take inc-1",
+    ]
 
 
 def test_help_imports_nothing_heavy() -> None:
