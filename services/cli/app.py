@@ -157,7 +157,7 @@ def undo(
     by: By = "",
     as_json: Json = False,
 ) -> None:
-    """Take a transaction back."""
+    """Take back what Primum did: one transaction, kept or under way, whole."""
     from services.cli import ordering
 
     ordering.undo(transaction, by, reason, as_json=as_json)
@@ -222,7 +222,7 @@ def demo(  # noqa: PLR0913 - one parameter an option
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Break a shop in an embedded cluster in seven ways, and watch Primum deal with each. About a minute."""
+    """Break a shop in an embedded cluster in seven ways, and watch Primum deal with each. A minute and a half."""
     from eval import demo as it
 
     options = it.Options(
@@ -256,7 +256,7 @@ def runbook_list(*, folder: Folder = None, as_json: Json = False) -> None:
     runbooks.listed(folder, as_json=as_json)
 
 
-@runbook.command("show", epilog="Example: primum runbook show rollback-deployment")
+@runbook.command("show", epilog="Example: primum runbook show roll-back-deployment")
 def runbook_show(name: str, *, folder: Folder = None, as_json: Json = False) -> None:
     """One runbook: what it treats, when, in which steps, at which risk."""
     from services.cli import runbooks

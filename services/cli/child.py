@@ -64,11 +64,7 @@ class Child:
         wait_s = _FIRST_WAIT_S
         while not self._stopping.is_set():
             began_s = self._clock.monotonic_s()
-            self._process = await self._spawn()
-            self._on_start()
-            if self._stopping.is_set():  # it was asked to stop while it was being started
-                self._process.terminate()
-            status = await self._process.wait()
+            status = await self._live()
             if self._stopping.is_set():
                 return
             self.refused = status == REFUSED
@@ -83,6 +79,17 @@ class Child:
             )
             await self._wait(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    async def _live(self) -> int | str:
+        """Start it and wait for its end; return the exit status, or why it could not be started."""
+        try:
+            self._process = await self._spawn()
+        except OSError as error:  # a full disk, too many processes: both pass
+            return str(error)
+        self._on_start()
+        if self._stopping.is_set():  # it was asked to stop while it was being started
+            self._process.terminate()
+        return await self._process.wait()
 
     async def stop(self, within_s: float) -> None:
         """Ask it to stop, and end it if it has not within that time."""

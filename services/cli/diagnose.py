@@ -53,6 +53,11 @@ def diagnose(where: Where, *, as_json: bool) -> Status:
     unread = [said for said in snapshot.looked_at if said.startswith("not read")]
     if unread and not found:
         raise PrimumError(f"nothing is wrong in what could be read, but {'; '.join(unread)}")
+    if where.namespaces and not (snapshot.deployments or snapshot.pods or snapshot.services):
+        raise PrimumError(
+            f"there is no Deployment, Pod or Service in {', '.join(where.namespaces)}",
+            advice="correct --namespace, or leave it out to look everywhere",
+        )
     if as_json:
         said = [{**one.model_dump(mode="json"), "object": str(one.object)} for one in found]
         print(document({"healthy": not found, "findings": said, "looked_at": list(snapshot.looked_at)}))
@@ -82,6 +87,8 @@ def _shown(found: tuple[Finding, ...], snapshot: Snapshot) -> list[RenderableTyp
     shown: list[RenderableType] = []
     for one in found:
         head = Text.assemble((printable(one.summary), "bold"), (f"  {one.code}, {one.confidence:.0%}", "dim"))
-        evidence = [Text(printable(f"{piece.source} {piece.pointer} = {piece.value}")) for piece in one.evidence]
+        evidence = [
+            Text(screen.wraps(printable(f"{piece.source} {piece.pointer} = {piece.value}"))) for piece in one.evidence
+        ]
         shown += [head, *(Padding(piece, (0, 0, 0, 2)) for piece in evidence)]
     return [*shown, looked]

@@ -61,7 +61,9 @@ def undo(transaction: str, by: str, reason: str, *, as_json: bool) -> None:
 
 
 def pause(reason: str, by: str, *, as_json: bool) -> None:
-    """Begin nothing new."""
+    """Begin nothing new. Raises PrimumError without a reason: everybody who looks will ask for it."""
+    if not reason.strip():
+        raise PrimumError("a pause needs its reason", advice="primum pause 'release in progress'")
     said = Gateway.find().post("/api/pause", {"reason": reason, "by": me(by)})
     print(document(said) if as_json else f"paused: {said['paused']}; go on with: primum resume")
 

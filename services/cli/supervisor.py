@@ -67,7 +67,7 @@ class Supervisor:
         self._env, self._everywhere = env or {}, everywhere or {}
         self._disabled, self._modules = disabled, modules or {}
         self._log: FilteringBoundLogger = log or structlog.get_logger()
-        self._lock: IO[str] | None = None
+        self._lock: IO[bytes] | None = None
         self._nats: EmbeddedNats | None = None
         self._port = 0
         self._children: dict[str, Child] = {}
@@ -123,10 +123,13 @@ class Supervisor:
             await self._start_nats()
             self._start_services()
             await self._until_ready()
+            runtime.write(self.runtime_dir, "gateway", runtime.GatewayAt(url=self.gateway_url, token=self.token))
+        except OSError as error:
+            await self.stop()
+            raise _unwritable(self._data, error) from error
         except BaseException:
             await self.stop()
             raise
-        runtime.write(self.runtime_dir, "gateway", runtime.GatewayAt(url=self.gateway_url, token=self.token))
 
     async def stop(self) -> None:
         """Stop the services, then NATS, each within its time. Without effect unless it was started."""
@@ -170,7 +173,7 @@ class Supervisor:
                 await nats.stop()
                 await nats.start()
                 self._remember()
-            except NatsDidNotStart as error:
+            except (NatsDidNotStart, OSError) as error:  # a full disk passes, too
                 wait_s = min(2 * wait_s, _NATS_LONGEST_WAIT_S)
                 self._log.error("the embedded NATS does not start", error=str(error), again_in_s=wait_s)
 
@@ -199,7 +202,10 @@ class Supervisor:
 
     def _remember(self) -> None:
         pids = {name: child.pid for name, child in self._children.items()} | {"nats": self.nats_pid}
-        leftovers.remember(self.runtime_dir, {name: pid for name, pid in pids.items() if pid is not None})
+        try:
+            leftovers.remember(self.runtime_dir, {name: pid for name, pid in pids.items() if pid is not None})
+        except OSError as error:  # on a full disk the services matter more than the note of them
+            self._log.error("what runs now could not be written down", folder=str(self.runtime_dir), error=str(error))
 
     async def _until_ready(self) -> None:
         waiting = set(self._children)
@@ -249,26 +255,35 @@ def _free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _claim(data: Path) -> IO[str]:
+def _unwritable(data: Path, error: OSError) -> PrimumError:
+    why = f"the data folder {data} cannot be written ({error.strerror})"
+    return PrimumError(why, advice="mend that, or choose another with --data")
+
+
+def _claim(data: Path) -> IO[bytes]:
     """Lock the data folder: two supervisors would fight over it. Raises PrimumError."""
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (data / "primum.lock").open("a+")
+        lock = (data / "primum.lock").open("ab+", buffering=0)
     except OSError as error:
-        raise PrimumError(
-            f"the data folder {data} cannot be written ({error.strerror})", advice="choose another with --data"
-        ) from error
+        raise _unwritable(data, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _sign(lock)
     except BlockingIOError as error:
         lock.seek(0)
-        by = lock.read().strip()
+        by = lock.read().decode(errors="replace").strip()
         lock.close()
         raise PrimumError(
             f"Primum runs already in {data}{f' (process {by})' if by else ''}",
             advice="use that one, stop it first, or choose another folder with --data",
         ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    except OSError as error:
+        lock.close()
+        raise _unwritable(data, error) from error
     return lock
+
+
+def _sign(lock: IO[bytes]) -> None:
+    lock.truncate(0)
+    lock.write(str(os.getpid()).encode())
