@@ -135,8 +135,7 @@ class Supervisor:
         """Stop the services, then NATS, each within its time. Without effect unless it was started."""
         if self._lock is None:  # the files in the data folder are somebody else's
             return
-        for name in ("gateway", "nats"):
-            (self.runtime_dir / f"{name}.json").unlink(missing_ok=True)
+        self._forget("gateway", "nats")
         await asyncio.gather(*(child.stop(self._settings.stop_within_s) for child in self._children.values()))
         for task in self._tasks:
             task.cancel()
@@ -144,7 +143,7 @@ class Supervisor:
         self._tasks.clear()
         if self._nats is not None:
             await self._nats.stop(self._settings.stop_within_s)
-        (self.runtime_dir / "processes.json").unlink(missing_ok=True)
+        self._forget("processes")
         self._lock.close()
         self._lock = None
 
@@ -206,6 +205,13 @@ class Supervisor:
             leftovers.remember(self.runtime_dir, {name: pid for name, pid in pids.items() if pid is not None})
         except OSError as error:  # on a full disk the services matter more than the note of them
             self._log.error("what runs now could not be written down", folder=str(self.runtime_dir), error=str(error))
+
+    def _forget(self, *names: str) -> None:
+        for name in names:
+            try:
+                (self.runtime_dir / f"{name}.json").unlink(missing_ok=True)
+            except OSError as error:  # it turned read-only: what runs must be stopped all the same
+                self._log.error("what was written down stays", name=name, error=str(error))
 
     async def _until_ready(self) -> None:
         waiting = set(self._children)

@@ -12,7 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+import structlog
+from structlog.typing import FilteringBoundLogger
 
+from services.cli.child import Child, Program
 from shared.adapters.system import SystemClock
 from shared.testing.command_line import CommandLine, Ran
 from shared.testing.http_server import nobody_listening
@@ -217,3 +220,33 @@ async def test_what_can_never_work_ends_it_with_the_services_word(tmp_path: Path
 async def test_a_mode_that_is_none_is_an_error(tmp_path: Path) -> None:
     """It lists those there are."""
     assert "observe, suggest, act" in (await CommandLine(tmp_path)("up", "--mode", "heroic")).error
+
+
+async def test_a_data_folder_that_cannot_be_written_is_an_error_with_advice(tmp_path: Path) -> None:
+    """A full disk, a wrong owner, something in the way: nothing runs, and one line says why."""
+    (tmp_path / "runtime").write_text("in the way")
+    ran = await CommandLine(tmp_path)("up", "--data", tmp_path, "--port", "0")
+    *_, last = ran.err.splitlines()
+    assert ran.status == 2
+    assert last.startswith(f"error: the data folder {tmp_path} cannot be written")
+
+
+async def test_a_service_that_cannot_be_started_now_is_started_later(tmp_path: Path) -> None:
+    """Its log cannot be opened, as on a full disk; when that is mended it runs."""
+    in_the_way = tmp_path / "logs"
+    in_the_way.write_text("")
+    log: FilteringBoundLogger = structlog.wrap_logger(structlog.ReturnLogger())
+    child = Child(Program("any", "this", {}), log_dir=in_the_way, clock=SystemClock(), log=log, on_start=lambda: None)
+    running = asyncio.create_task(child.run())
+
+    async def was_tried() -> bool:
+        return child.restarts > 0
+
+    async def runs() -> bool:
+        return child.pid is not None
+
+    await until(was_tried, SystemClock())
+    in_the_way.unlink()
+    await until(runs, SystemClock())
+    await child.stop(5)
+    await running
