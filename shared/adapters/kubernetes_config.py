@@ -101,7 +101,7 @@ def _parse(path: Path) -> _Kubeconfig:
         first = error.errors()[0]
         where = "/".join(map(str, first["loc"])) or "the file"
         what = f"{where}: {first['msg']}"
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a month 13, a thousand brackets
         what = " ".join(str(error).split())
     except OSError as error:
         what = str(error)

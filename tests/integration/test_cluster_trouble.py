@@ -212,6 +212,8 @@ CONTEXTS = {
         ("just a sentence", None, "cannot be read"),
         ("", None, "cannot be read"),
         ("\x00\x01", None, "cannot be read"),
+        ("clusters: 2026-13-01", None, "cannot be read"),
+        ("[" * 2000, None, "cannot be read"),
         (json.dumps({"clusters": [{"name": "c"}]}), None, "clusters/0/cluster: Field required"),
         (json.dumps({"contexts": "none"}), None, "contexts: Input should be a valid list"),
         (json.dumps(CONTEXTS), None, "has no current-context: set PRIMUM_KUBE_CONTEXT; its contexts: one, two"),
@@ -219,7 +221,7 @@ CONTEXTS = {
         (json.dumps({**CONTEXTS, "clusters": []}), "one", "cannot be used"),
     ],
     ids=[
-        "missing", "bad-yaml", "a-sentence", "empty", "binary", "half-a-cluster", "wrong-type", "no-context",
+        "missing", "bad-yaml", "a-sentence", "empty", "binary", "bad-date", "brackets", "half-a-cluster", "wrong-type", "no-context",
         "unknown-context", "unknown-cluster",
     ],
 )  # fmt: skip
