@@ -114,8 +114,7 @@ class Stage:
 
     async def close(self, name: str) -> None:
         """Take an incident over and close it, as a person would who gives up on it."""
-        for order in ("take", "close"):
-            said = {"by": PEOPLE, "reason": "the scenario is over"}
+        for order, said in (("take", {"by": PEOPLE}), ("close", {"by": PEOPLE, "reason": "the scenario is over"})):
             await self._http.post(f"/api/incidents/{name}/{order}", json=said)
 
     async def _get(self, path: str) -> Mapping[str, Any]:
