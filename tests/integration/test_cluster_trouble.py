@@ -221,8 +221,8 @@ CONTEXTS = {
         (json.dumps({**CONTEXTS, "clusters": []}), "one", "cannot be used"),
     ],
     ids=[
-        "missing", "bad-yaml", "a-sentence", "empty", "binary", "bad-date", "brackets", "half-a-cluster", "wrong-type", "no-context",
-        "unknown-context", "unknown-cluster",
+        "missing", "bad-yaml", "a-sentence", "empty", "binary", "bad-date", "brackets", "half-a-cluster", "wrong-type",
+        "no-context", "unknown-context", "unknown-cluster",
     ],
 )  # fmt: skip
 async def test_a_kubeconfig_that_cannot_be_used_says_why_and_what_to_do(
