@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,9 +48,10 @@ class Logbook:
         return sorted({*under_way, *held})
 
 
-def _to_ms(stamp: str) -> str:
-    """RFC 3339 in UTC, cut to milliseconds: senders and stream print the same moment differently."""
-    return stamp.removesuffix("Z").removesuffix("+00:00").ljust(23, "0")[:23].replace(" ", "T")
+def _to_ms(stamp: str) -> datetime:
+    """RFC 3339, cut to milliseconds: senders and stream print the same moment differently."""
+    moment = datetime.fromisoformat(stamp)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 async def read_logbook(data: Path) -> Logbook:

@@ -1,5 +1,7 @@
 """The oracles read the cluster, and see what must not be there."""
 
+import pytest
+
 from eval.demo import SCENARIOS, cast
 from eval.lab.rehearsal import Rehearsal
 from eval.logbook import Logbook
@@ -114,6 +116,15 @@ def test_an_acknowledged_alert_that_is_not_in_the_stream_is_lost() -> None:
     """The sender's list is compared with the stream, however each prints the time."""
     told = {("one", "firing", "2026-01-01T10:00:00.120Z"), ("two", "firing", "2026-01-01T10:00:00.120Z")}
     assert Logbook((alert("one"),), ()).lost(told) == [("two", "firing", "2026-01-01T10:00:00.120Z")]
+
+
+@pytest.mark.parametrize(
+    "printed", ["2026-01-01T10:00:00Z", "2026-01-01T10:00:00.000Z", "2026-01-01T11:00:00.0004+01:00"]
+)
+def test_a_whole_second_is_the_same_moment_however_it_is_printed(printed: str) -> None:
+    """Some leave the fraction out when it is zero."""
+    stored = {**alert("one"), "starts_at": "2026-01-01T10:00:00Z"}
+    assert Logbook((stored,), ()).lost({("one", "firing", printed)}) == []
 
 
 def test_a_transaction_without_an_end_is_orphaned() -> None:
