@@ -19,8 +19,11 @@ from shared.domain.incident import Incident, State
 from shared.domain.transaction import Transaction
 
 STEP_FAILURES = (ChangeConflict, ObjectMissing, ObjectMoved, WriteRefused, ClusterForbidden, ClusterUnavailable)
-TRIES = 5
-"""How often a write that lost against somebody's unrelated write is made again, on the version read anew."""
+TRIES = 20
+"""How often a write that lost against somebody's unrelated write is made again, on the version read anew.
+
+A controller writes the status of a Deployment that rolls many times a second; each is a lost race, and no objection.
+"""
 
 
 async def on_mitigating(incident: Incident, context: Context) -> None:
@@ -61,8 +64,7 @@ async def carry_out(incident: Incident, context: Context) -> None:
 async def _step(incident: Incident, transaction: Transaction, step: int, change: Change, context: Context) -> Incident:
     match change:
         case Patch():
-            seen = await context.cluster.read(change.ref)
-            post = await context.cluster.dry_run(change, seen, transaction.mark)
+            seen, post = await _rehearse(change, transaction, context)
             intended = _intended(transaction, step, change, seen, post)
             incident = await context.ledger.append(incident, intended)
             await _write(incident, transaction, change, seen, context)
@@ -75,6 +77,17 @@ async def _step(incident: Incident, transaction: Transaction, step: int, change:
         case _:
             assert_never(change)
     return await context.ledger.append(incident, StepApplied(transaction=transaction.id, step=step))
+
+
+async def _rehearse(patch: Patch, transaction: Transaction, context: Context) -> tuple[Object, Object]:
+    """Read the object, and have the server say what it would store."""
+    for _ in range(TRIES):
+        seen = await context.cluster.read(patch.ref)
+        try:
+            return seen, await context.cluster.dry_run(patch, seen, transaction.mark)
+        except ObjectMoved:
+            continue
+    raise ObjectMoved(f"{patch.ref} moved {TRIES} times between reading and rehearsing")
 
 
 def _intended(transaction: Transaction, step: int, change: Change, pre: Object, post: Object) -> Intended:

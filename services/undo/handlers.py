@@ -27,7 +27,7 @@ from shared.judge.keep_or_undo import NotYet
 from shared.measure.health import health_of
 
 WAKES_ON: frozenset[type[Base]] = frozenset({TransactionOpened, Applied, UndoRequested})
-TRIES = 5
+TRIES = 20
 
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:

@@ -171,7 +171,8 @@ async def test_a_write_that_fails_is_taken_back_like_one_that_may_have_run(core:
     assert "UndoIntended" not in await core.names(incident)
 
 
-async def test_a_conflict_with_somebodys_unrelated_write_is_read_again_and_written(core: Core) -> None:
+@pytest.mark.parametrize("moment", ["before dry run", "before write"])
+async def test_a_conflict_with_somebodys_unrelated_write_is_read_again_and_written(core: Core, moment: str) -> None:
     """Controllers move objects all the time: that is no reason to give up."""
     cause = await core.broken_selector()
     incident, mitigator = await core.diagnosed(cause), core.mitigator()
@@ -179,7 +180,7 @@ async def test_a_conflict_with_somebodys_unrelated_write_is_read_again_and_writt
     async def annotate() -> None:
         core.somebody_edits(cause.object, metadata={"annotations": {"note": "hello"}})
 
-    mitigator.moments.at("before write", annotate)
+    mitigator.moments.at(moment, annotate)
     await mitigator.reconcile(incident)
     assert (await core.fold(incident)).state is State.VALIDATING
     metadata = core.stored(cause.object)["metadata"]

@@ -124,6 +124,7 @@ class WatchedCluster:
         return await self.inner.read(ref)
 
     async def dry_run(self, patch: Patch, seen: Object, mark: str) -> Object:
+        await self.moments.come("before dry run")
         return await self.inner.dry_run(patch, seen, mark)
 
     async def write(self, patch: Patch, seen: Object, mark: str) -> Object:
