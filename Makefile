@@ -18,7 +18,7 @@ test: venv ## All tests, fast ones first
 	@$(BIN)/pytest
 
 slow: venv ## The slower suites: the whole demo, and what it says without one of its organs
-	@$(BIN)/pytest tests/slow
+	@$(BIN)/pytest --numprocesses=0 tests/slow
 
 lint: venv ## ruff: the rules and the format
 	@$(BIN)/ruff check $(CODE)

@@ -1,4 +1,4 @@
-"""The detector with its grouping switched off: each alert is a cause group of its own."""
+"""The detector with its grouping switched off: each alert is a cause group of its own, and no group finds another."""
 
 import sys
 
@@ -16,6 +16,11 @@ def each_alone(alert: Alert, topology: Topology | None) -> decide.Group:
     return _grouped(alert, topology).but(key=CorrelationKey(alert.fingerprint))
 
 
+def no_home(*_: object) -> None:
+    """Answer that no open incident explains anything."""
+
+
 if __name__ == "__main__":
     decide.group_of = each_alone
+    decide.home_of = no_home
     sys.exit(main())
