@@ -1,14 +1,18 @@
 """The detector with its grouping switched off: each alert is a cause group of its own, and no group finds another."""
 
 import sys
+from collections.abc import Sequence
+from datetime import datetime
 
 from services.detector import decide
 from services.detector.app import main
 from shared.analyzers.topology import Topology
 from shared.domain.alert import Alert
 from shared.domain.ids import CorrelationKey
+from shared.domain.incident import Incident
 
 _grouped = decide.group_of
+_home_of = decide.home_of
 
 
 def each_alone(alert: Alert, topology: Topology | None) -> decide.Group:
@@ -16,8 +20,11 @@ def each_alone(alert: Alert, topology: Topology | None) -> decide.Group:
     return _grouped(alert, topology).but(key=CorrelationKey(alert.fingerprint))
 
 
-def no_home(*_: object) -> None:
-    """Answer that no open incident explains anything."""
+def no_home(
+    group: decide.Group, began: datetime, topology: Topology, open_incidents: Sequence[Incident]
+) -> decide.Home | None:
+    """Answer as if no incident were open."""
+    return _home_of(group, began, topology, open_incidents[:0])
 
 
 if __name__ == "__main__":
