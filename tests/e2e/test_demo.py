@@ -31,15 +31,6 @@ def test_a_fault_goes_the_whole_way_from_a_real_alert_to_a_kept_repair() -> None
     assert (said["lost_alerts"], said["orphaned_transactions"], said["residue"]) == (0, 0, [])
 
 
-@pytest.mark.timeout(120)
-def test_a_demo_whose_writes_go_nowhere_fails() -> None:
-    """The oracle reads the cluster, so an API server that only says yes is found out."""
-    status, out, _ = demo("--json", "--only", "wrong-selector", "--sabotage", "writes")
-    said = json.loads(out)
-    assert (status, said["ok"]) == (1, False)
-    assert said["residue"]
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
