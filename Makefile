@@ -1,6 +1,6 @@
 # Everything here needs Python 3.11 and PyPI; the virtual environment is made when it is missing or out of date.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slow lint format types layers check picture drawings lock clean
+.PHONY: help venv demo test slow lint format types layers check picture drawings schemas lock clean
 
 BIN := .venv/bin
 CODE := shared services eval tests docs
@@ -41,6 +41,9 @@ picture: venv ## Record docs/demo.svg from a real run of the demo
 
 drawings: venv ## Draw the tables and diagrams in docs/architecture.md again, from the code
 	@$(BIN)/python docs/draw.py
+
+schemas: venv ## Write the JSON Schemas and the AsyncAPI document of all formats, from the code
+	@$(BIN)/python docs/formats.py
 
 lock: ## Resolve the dependencies again into requirements.lock (needs uv; UPGRADE=--upgrade takes newer versions)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 $(UPGRADE) --quiet \
