@@ -36,5 +36,5 @@ async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
         yield Duties(
             wakes_on=handlers.WAKES_ON,
             reconcile=functools.partial(handlers.reconcile, context=context),
-            on_alert=functools.partial(handlers.on_alert, context=context),
+            on_alerts=functools.partial(handlers.on_alerts, context=context),
         )

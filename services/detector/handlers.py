@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from structlog.typing import FilteringBoundLogger
 
 from services.detector import decide
+from services.detector.look import Look
 from services.detector.memory import Memory
 from services.detector.settings import Settings
 from services.detector.surroundings import Surroundings, View
@@ -43,8 +44,6 @@ _WATCHED = frozenset(
         State.RESOLVED,
     }
 )
-LATELY = 20
-"""How many of the newest incidents a late alert may belong to."""
 _MERGEABLE = frozenset({State.DETECTED, State.DIAGNOSING, State.PLANNING, State.AWAITING_APPROVAL})
 
 
@@ -65,48 +64,45 @@ class Context:
     merging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-async def on_alert(alert: Alert, context: Context) -> None:
-    """Join the open incident that explains the alert, or open one. A resolved notice only makes us look."""
-    view = await _view(context)
-    group = decide.group_of(alert, view.topology if view else None)
-    home = await _home(group, alert, view, context)
-    if alert.status is AlertStatus.RESOLVED:
-        if home is not None:
-            await context.timers.wake(home.incident, 0)
-    elif home is not None:
-        await _join(home, alert, context)
-    else:
-        await _join(await _open(alert, group, view, context), alert, context)
+async def on_alerts(alerts: Sequence[Alert], context: Context) -> None:
+    """Let each alert join the open incident that explains it, or open one. A resolved notice only makes us look.
+
+    They are handled together: one look at the cluster, one fold of each incident, and what is recorded goes at once.
+    """
+    look = Look(await _view(context), context.ledger)
+    joins: dict[IncidentId, list[AlertJoined]] = {}
+    wakes: set[IncidentId] = set()
+    for alert in alerts:
+        group = decide.group_of(alert, look.topology)
+        home = await _home(group, alert, look, context)
+        if alert.status is AlertStatus.FIRING:
+            home = home or await _open(alert, group, look, context)
+            joins.setdefault(home.incident, []).append(AlertJoined(alert=alert, because=home.because))
+        elif home is not None:
+            wakes.add(home.incident)
+    for incident, joined in joins.items():
+        await _join(incident, joined, context)
+    for incident in wakes:
+        await context.timers.wake(incident, 0)
 
 
-async def _home(group: decide.Group, alert: Alert, view: View | None, context: Context) -> decide.Home | None:
-    """Find the open incident that explains it; for a storm's hundreds the ledger is asked once, then only verifies."""
-    remembered = context.memory.home(view, group)
-    if remembered and decide.may_hold(await context.ledger.fold(remembered.incident), alert.starts_at):
+async def _home(group: decide.Group, alert: Alert, look: Look, context: Context) -> decide.Home | None:
+    """Find the open incident that explains it; for a storm's thousands the ledger is asked once, then only verifies."""
+    remembered = context.memory.home(look.view, group)
+    if remembered and decide.may_hold(await look.fold(remembered.incident), alert.starts_at):
         return remembered
-    home = await _look_for_home(group, alert, view, context)
+    home = await _look_for_home(group, alert, look, context)
     if home is not None:
-        context.memory.went(view, group, home)
+        context.memory.went(look.view, group, home)
     return home
 
 
-async def _look_for_home(group: decide.Group, alert: Alert, view: View | None, context: Context) -> decide.Home | None:
+async def _look_for_home(group: decide.Group, alert: Alert, look: Look, context: Context) -> decide.Home | None:
     if (known := await context.ledger.open_incident(group.key)) is not None:
         return decide.Home(incident=known, because=group.because)
-    if view is None:
+    if look.topology is None:
         return None
-    return decide.home_of(group, alert.starts_at, view.topology, await _open_incidents(context))
-
-
-async def _open_incidents(context: Context) -> Sequence[Incident]:
-    folded = [await context.ledger.fold(known) for known in await context.ledger.open_incidents()]
-    return [incident for incident in folded if incident.open]
-
-
-async def _lately_over(context: Context) -> Sequence[Incident]:
-    """The newest incidents that ended by themselves, quietly."""
-    folded = [await context.ledger.fold(known) for known in await context.ledger.incidents(limit=LATELY)]
-    return [incident for incident in folded if incident.states[-2:] == (State.RESOLVED, State.CLOSED)]
+    return decide.home_of(group, alert.starts_at, look.topology, await look.open_incidents())
 
 
 async def _view(context: Context) -> View | None:
@@ -118,16 +114,18 @@ async def _view(context: Context) -> View | None:
         return None
 
 
-async def _open(alert: Alert, group: decide.Group, view: View | None, context: Context) -> decide.Home:
+async def _open(alert: Alert, group: decide.Group, look: Look, context: Context) -> decide.Home:
     """Open an incident; one whose symptom is gone already is opened and cleared in one batch.
 
     If what is over explains an alert that is over, it came late: it belongs there and opens nothing.
     """
     await context.activities.doing("triaging")
     reading = await read_symptom([alert], context.metrics)
-    gone = decide.over(reading, _seen(group.root, view))
-    if gone and view and (late := decide.home_of(group, alert.starts_at, view.topology, await _lately_over(context))):
-        return late
+    gone = decide.over(reading, _seen(group.root, look.view))
+    if gone and look.topology:
+        late = decide.home_of(group, alert.starts_at, look.topology, await look.lately_over())
+        if late is not None:
+            return late
     incident = IncidentId(context.identity.new("inc"))
     opened = Opened(
         cluster=alert.cluster,
@@ -139,7 +137,7 @@ async def _open(alert: Alert, group: decide.Group, view: View | None, context: C
     )
     then = [Cleared(reading=reading)] if gone else []
     try:
-        await context.ledger.open(incident, opened, *then)
+        look.opened(await context.ledger.open(incident, opened, *then))
     except Conflict:
         other = await context.ledger.open_incident(group.key)
         if other is None:
@@ -165,16 +163,15 @@ def _seen(root: Ref | None, view: View | None) -> decide.Seen:
     return decide.Seen(looked=True, ailing=ailing)
 
 
-async def _join(home: decide.Home, alert: Alert, context: Context) -> None:
-    """Record that the alert belongs here, once for each time it began to fire."""
-    joined = context.memory.joined(home.incident)
-    if joined is None:
-        facts = await context.ledger.facts(home.incident)
-        joined = {(fact.alert.fingerprint, fact.alert.starts_at) for fact in facts if isinstance(fact, AlertJoined)}
-        context.memory.looked(home.incident, joined)
-    if (alert.fingerprint, alert.starts_at) not in joined:
-        await context.ledger.note(home.incident, AlertJoined(alert=alert, because=home.because))
-        joined.add((alert.fingerprint, alert.starts_at))
+async def _join(incident: IncidentId, alerts: Sequence[AlertJoined], context: Context) -> None:
+    """Record that these alerts belong here, each once for each time it began to fire."""
+    known = context.memory.joined(incident)
+    if known is None:
+        known = {fact.once for fact in await context.ledger.facts(incident) if isinstance(fact, AlertJoined)}
+        context.memory.looked(incident, known)
+    news = {fact.once: fact for fact in alerts if fact.once not in known}
+    await context.ledger.note(incident, *news.values())
+    context.memory.add(incident, news)
 
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
@@ -197,14 +194,14 @@ async def _merge(incident: Incident, view: View, context: Context) -> bool:
         if alert is None or incident.root is None:
             return False
         group = decide.group_of(alert, view.topology)
-        others = [other for other in await _open_incidents(context) if other.id != incident.id]
+        look = Look(view, context.ledger)
+        others = [other for other in await look.open_incidents() if other.id != incident.id]
         home = decide.home_of(group, alert.starts_at, view.topology, others)
         into = next((other for other in others if home and other.id == home.incident), None)
         if home is None or into is None or not decide.keeps(into, incident, view.topology):
             return False
-        for fact in facts:  # first, for once this incident is closed nobody comes back to it
-            if isinstance(fact, AlertJoined):
-                await _join(home, fact.alert, context)
+        theirs = [fact.but(because=home.because) for fact in facts if isinstance(fact, AlertJoined)]
+        await _join(into.id, theirs, context)  # first, for once this one is closed nobody comes back to it
         await context.ledger.append(incident, Merged(into=into.id, reason=home.because), frees_key=True)
     return True
 

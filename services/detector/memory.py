@@ -1,15 +1,18 @@
-"""What a detector remembers of its last alerts, so that a storm does not ask the ledger hundreds of times the same.
+"""What a detector remembers of its last alerts, so that a storm does not ask the ledger thousands of times the same.
 
 Nothing depends on it: a detector that has forgotten everything asks again.
 """
 
-from datetime import datetime
+from collections import OrderedDict
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from services.detector.decide import Group, Home
 from services.detector.surroundings import View
-from shared.domain.ids import Fingerprint, IncidentId
+from shared.domain.ids import IncidentId
 
-INCIDENTS_KEPT = 256
+ALERTS_KEPT = 50_000
+"""Of all incidents together: some 10 MB."""
 
 
 class Memory:
@@ -18,7 +21,8 @@ class Memory:
     def __init__(self) -> None:
         self._view: View | None = None
         self._homes: dict[tuple[str, str], Home] = {}
-        self._joined: dict[IncidentId, set[tuple[Fingerprint, datetime]]] = {}
+        self._joined: OrderedDict[IncidentId, set[str]] = OrderedDict()
+        self._alerts = 0
 
     def home(self, view: View | None, group: Group) -> Home | None:
         """Where this group went in this very view; the caller checks that it is still open."""
@@ -29,14 +33,25 @@ class Memory:
             self._view, self._homes = view, {}
         self._homes[_name(group)] = home
 
-    def joined(self, incident: IncidentId) -> set[tuple[Fingerprint, datetime]] | None:
-        """The alerts on its record, as (fingerprint, began); None if nobody looked yet. Add what is joined."""
+    def joined(self, incident: IncidentId) -> AbstractSet[str] | None:
+        """The alerts on its record, each by its `once`; None if nobody looked yet, or too long ago."""
         return self._joined.get(incident)
 
-    def looked(self, incident: IncidentId, joined: set[tuple[Fingerprint, datetime]]) -> None:
-        if len(self._joined) >= INCIDENTS_KEPT:
-            self._joined.clear()
-        self._joined[incident] = joined
+    def looked(self, incident: IncidentId, joined: Iterable[str]) -> None:
+        """Remember what is on its record, instead of what was on that of those which nothing joined for longest."""
+        self._joined.setdefault(incident, set())
+        self.add(incident, joined)
+        while self._alerts > ALERTS_KEPT and len(self._joined) > 1:
+            _, oldest = self._joined.popitem(last=False)
+            self._alerts -= len(oldest)
+
+    def add(self, incident: IncidentId, joined: Iterable[str]) -> None:
+        """Remember what joined since; not of one that was forgotten, whose record would seem to begin here."""
+        if (known := self._joined.get(incident)) is not None:
+            self._alerts -= len(known)
+            known.update(joined)
+            self._alerts += len(known)
+            self._joined.move_to_end(incident)
 
 
 def _name(group: Group) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from shared.bus import streams, subjects
 from shared.domain.append import check_lock, draft, frees_key, numbered
 from shared.domain.cluster import Ref
 from shared.domain.errors import Conflict
-from shared.domain.events import Event, Fact, Opened, Owner, Recorded
+from shared.domain.events import AlertJoined, Event, Fact, Opened, Owner, Recorded
 from shared.domain.ids import CorrelationKey, EventId, IncidentId
 from shared.domain.incident import Incident, apply
 from shared.domain.transaction import Lock
@@ -94,9 +94,8 @@ class NatsLedger:
         claim = Write(subject, incident.encode(), self._plain_headers(), _expect(subject, last))
         return await self._commit(nothing, drafts, [claim])
 
-    async def note(self, incident: IncidentId, fact: Fact) -> None:
-        said = self._headers(incident, fact.fact)
-        await self._facts.write(Write(subjects.fact(incident, fact.fact), fact.model_dump_json().encode(), said))
+    async def note(self, incident: IncidentId, *facts: Fact) -> None:
+        await asyncio.gather(*(self._facts.write(self._fact_write(incident, fact)) for fact in facts))
 
     async def set_paused(self, reason: str | None) -> None:
         body = b"" if reason is None else json.dumps({"reason": reason}).encode()
@@ -143,6 +142,12 @@ class NatsLedger:
         """Where our own event stands, after an answer that got lost."""
         newer = await self._stream.after(subjects.ledger_of(incident.id), incident.sequence)
         return next((stored.sequence for stored in newer if stored.headers.get("ce-id") == event_id), None)
+
+    def _fact_write(self, incident: IncidentId, fact: Fact) -> Write:
+        said = self._headers(incident, fact.fact)
+        if isinstance(fact, AlertJoined):  # the stream drops it if it is there already, whichever detector wrote it
+            said["Nats-Msg-Id"] = subjects.hashed(f"{incident} {fact.once}")
+        return Write(subjects.fact(incident, fact.fact), fact.model_dump_json().encode(), said)
 
     def _headers(self, incident: IncidentId, kind: str) -> dict[str, str]:
         owner, clock, identity = self._writer

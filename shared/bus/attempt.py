@@ -95,7 +95,7 @@ class Attempts:
         reason = f"{type(error).__name__}: {error}"
         if times >= self.settings.max_failures:
             return Dead(f"failed {times} times, last with {reason}")
-        return Later(backoff_s(times), reason)
+        return Later(backoff_s(times), reason, by_a_bug=True)
 
 
 def backoff_s(times: int) -> float:

@@ -31,6 +31,8 @@ class Later:
 
     after_s: float
     reason: str
+    by_a_bug: bool = False
+    """Whether a handler failed in a way nobody foresaw: the message may be the reason."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ from shared.ports.ledger import Heartbeats, Inbox, Ledger, Timers
 
 _HELD_PER_WORKER: Final = 16
 """Messages of one stream that are held for each worker: enough to coalesce, few enough to share with other replicas."""
+_ALERT_WORKERS: Final = 2
+"""Each takes all alerts that wait: one would leave new ones waiting while a query hangs, many would tear them apart."""
 FAILED: Final = 1
 
 
@@ -68,8 +70,8 @@ class Duties:
     wakes_on: frozenset[type[Base]]
     """The ledger events that wake it."""
     reconcile: Callable[[IncidentId], Awaitable[None]]
-    on_alert: Callable[[Alert], Awaitable[None]] | None = None
-    """Only the detector has it: it consumes ALERTS."""
+    on_alerts: Callable[[Sequence[Alert]], Awaitable[None]] | None = None
+    """Only the detector has it: it consumes ALERTS, and gets those that wait together at once."""
     routes: Sequence[BaseRoute] = ()
     """HTTP beside /alive, /ready and /metrics."""
     background: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -150,7 +152,7 @@ class _Service:
         attempts = Attempts(bus.owner, bus.settings, bus.clock, bus.log)
         self._held = Held(bus.owner, bus.dead, bus.clock, bus.log)
         self._incidents = Incidents(duties.reconcile, attempts, self._held)
-        self._alerts = Alerts(duties.on_alert, attempts, self._held) if duties.on_alert is not None else None
+        self._alerts = Alerts(duties.on_alerts, attempts, self._held) if duties.on_alerts is not None else None
         self._pulls = [self._pull(source) for source in self._sources()]
         self._complaint = f"no NATS answers at {address(bus.settings.nats_url)} yet"
         self._prepared = asyncio.Lock()
@@ -192,7 +194,7 @@ class _Service:
         sources = [pull.timers(owner, settings)]
         if self._duties.wakes_on:
             sources.append(pull.wake_ups(owner, settings, self._duties.wakes_on))
-        if self._duties.on_alert is not None:
+        if self._duties.on_alerts is not None:
             sources.append(pull.alerts(owner, settings))
         return sources
 
@@ -221,12 +223,11 @@ class _Service:
         )
 
     def _workers(self) -> list[asyncio.Task[None]]:
-        queues = [self._incidents.next, *([self._alerts.next] if self._alerts is not None else [])]
-        return [
-            asyncio.create_task(self._work(await_next))
-            for await_next in queues
-            for _ in range(self._settings.concurrency)
-        ]
+        concurrency = self._settings.concurrency
+        queues = [self._incidents.next] * concurrency
+        if self._alerts is not None:
+            queues += [self._alerts.next] * min(_ALERT_WORKERS, concurrency)
+        return [asyncio.create_task(self._work(await_next)) for await_next in queues]
 
     async def _work(self, await_next: Callable[[], Awaitable[Run]]) -> None:
         me = asyncio.current_task()

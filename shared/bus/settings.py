@@ -33,7 +33,7 @@ class ServiceSettings(BaseSettings):
     sweep_every_s: Seconds = 15
     """Between two looks at all open incidents, whatever messages came or did not."""
     concurrency: int = Field(default=8, ge=1)
-    """Incidents, and beside them alerts, that are handled at the same time."""
+    """Incidents that are handled at the same time."""
     grace_s: float = Field(default=10, ge=0, le=_YEAR_S)
     """How long running handlers may finish after SIGTERM."""
     ack_wait_s: float = Field(default=30, ge=1, le=_YEAR_S)

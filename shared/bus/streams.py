@@ -8,6 +8,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
+_TEN_MINUTES_S: Final = 600.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 24 * _HOUR_S
 
@@ -64,7 +65,9 @@ def streams(keeping: Keeping) -> Sequence[StreamConfig]:
             deny_delete=True,
             deny_purge=True,
         ),
-        StreamConfig(name=FACTS, subjects=["primum.fact.>"], deny_delete=True, deny_purge=True),
+        StreamConfig(
+            name=FACTS, subjects=["primum.fact.>"], duplicate_window=_TEN_MINUTES_S, deny_delete=True, deny_purge=True
+        ),
         # A schedule goes when it fires, and what fired goes when it is acknowledged, only with this retention.
         # `deny_purge` and schedules exclude each other.
         StreamConfig(

@@ -1,15 +1,16 @@
-"""The two queues of a service: incidents, one run at a time each with wake-ups coalesced; and alerts."""
+"""The two queues of a service: incidents, one run at a time each with wake-ups coalesced; and alerts, in batches."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 from pydantic import ValidationError
 
 from shared.adapters.nats_events import recorded
 from shared.bus.attempt import Attempts
-from shared.bus.delivery import Dead, Delivery, Held, Settlement
+from shared.bus.delivery import Dead, Delivery, Done, Held, Later, Settlement
 from shared.domain.alert import Alert
 from shared.domain.errors import Refuse
 from shared.domain.ids import IncidentId
@@ -69,29 +70,58 @@ class Incidents:
             )
 
 
-class Alerts:
-    """Alerts, in the order in which they come, several at a time."""
+class _Told(NamedTuple):
+    """An alert, and the message that brought it."""
 
-    def __init__(self, on_alert: Callable[[Alert], Awaitable[None]], attempts: Attempts, held: Held) -> None:
-        self._on_alert, self._attempts, self._held = on_alert, attempts, held
+    alert: Alert
+    delivery: Delivery
+
+
+class Alerts:
+    """Alerts, in the order in which they come; those that wait together are handled together."""
+
+    def __init__(self, on_alerts: Callable[[Sequence[Alert]], Awaitable[None]], attempts: Attempts, held: Held) -> None:
+        self._on_alerts, self._attempts, self._held = on_alerts, attempts, held
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
 
     async def take(self, delivery: Delivery) -> None:
         self._queue.put_nowait(delivery)
 
     async def next(self) -> Run:
-        """Wait for the next alert, and return its handling; one that cannot be read is a dead letter."""
-        return partial(self._run_and_settle, await self._queue.get())
+        """Wait for the next alert, and return the handling of all that wait by then."""
+        waiting = [await self._queue.get()]
+        while not self._queue.empty():
+            waiting.append(self._queue.get_nowait())
+        return partial(self._run_and_settle, waiting)
 
-    async def _run_and_settle(self, delivery: Delivery) -> None:
+    async def _run_and_settle(self, deliveries: Sequence[Delivery]) -> None:
+        told = [_Told(alert, each) for each in deliveries if (alert := await self._read(each)) is not None]
+        settlement = await self._run(told) if told else Done()
+        one_by_one = len(told) > 1 and _may_be_one_alone(settlement)
+        for each in told:
+            await self._held.settle(each.delivery, await self._run([each]) if one_by_one else settlement)
+
+    async def _read(self, delivery: Delivery) -> Alert | None:
+        """Read a message; one that is no alert is a dead letter."""
         try:
-            alert = Alert.model_validate_json(delivery.stored.data)
+            return Alert.model_validate_json(delivery.stored.data)
         except ValidationError as error:
             reason = f"this is no alert: {' '.join(str(error).split())[:200]}"
             await self._held.settle(delivery, Dead(reason))
-            return
-        settlement = await self._attempts.run(ALERT, lambda: self._on_alert(alert), delivery.times, delivery.headers)
-        await self._held.settle(delivery, settlement)
+            return None
+
+    async def _run(self, told: Sequence[_Told]) -> Settlement:
+        return await self._attempts.run(
+            ALERT,
+            lambda: self._on_alerts([each.alert for each in told]),
+            max(each.delivery.times for each in told),
+            told[0].delivery.headers,
+        )
+
+
+def _may_be_one_alone(settlement: Settlement) -> bool:
+    """Whether one of several may be what could not be handled: the others must not pay for it."""
+    return isinstance(settlement, Dead) or (isinstance(settlement, Later) and settlement.by_a_bug)
 
 
 def _incident_of(delivery: Delivery) -> IncidentId:

@@ -364,6 +364,11 @@ class AlertJoined(Frozen):
     alert: Alert
     because: str
 
+    @property
+    def once(self) -> str:
+        """Equal for two records that the same alert, which began to fire once, joined."""
+        return f"{self.alert.fingerprint} {self.alert.starts_at.timestamp()}"
+
 
 class SampleTaken(Frozen):
     """One measurement of the scope while a transaction is judged."""

@@ -49,8 +49,12 @@ class Ledger(Protocol):
     async def lock(self, workload: Ref) -> Lock | None:
         """The last word on a workload's lock, None if it was never taken."""
 
-    async def note(self, incident: IncidentId, fact: Fact) -> None:
-        """Record what only informs."""
+    async def note(self, incident: IncidentId, *facts: Fact) -> None:
+        """Record what only informs, in this order, and return once all of it is durable.
+
+        That an alert joined is recorded once for each time it began to fire, whoever says it again, soon at least
+        (10 minutes): what is repeated later the caller must know of. After a failure some may be stored: say all again.
+        """
 
     async def facts(self, incident: IncidentId) -> Sequence[Fact]:
         """All facts of an incident, oldest first."""

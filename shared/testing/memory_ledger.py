@@ -7,7 +7,7 @@ from shared.domain.alert import Alert
 from shared.domain.append import check_lock, draft, frees_key, numbered
 from shared.domain.cluster import Ref
 from shared.domain.errors import Conflict
-from shared.domain.events import Event, Fact, Opened, Owner, Recorded
+from shared.domain.events import AlertJoined, Event, Fact, Opened, Owner, Recorded
 from shared.domain.ids import CorrelationKey, EventId, IncidentId
 from shared.domain.incident import Incident, fold
 from shared.domain.transaction import Lock
@@ -89,8 +89,12 @@ class MemoryLedger:
     async def lock(self, workload: Ref) -> Lock | None:
         return self._bus.locks.get(workload)
 
-    async def note(self, incident: IncidentId, fact: Fact) -> None:
-        self._bus.facts.setdefault(incident, []).append(fact)
+    async def note(self, incident: IncidentId, *facts: Fact) -> None:
+        known = self._bus.facts.setdefault(incident, [])
+        for fact in facts:
+            said = {each.once for each in known if isinstance(each, AlertJoined)}
+            if not (isinstance(fact, AlertJoined) and fact.once in said):
+                known.append(fact)
 
     async def facts(self, incident: IncidentId) -> Sequence[Fact]:
         return tuple(self._bus.facts.get(incident, ()))

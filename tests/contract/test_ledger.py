@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -25,6 +26,7 @@ from shared.domain.ids import CorrelationKey, IncidentId, TransactionId
 from shared.domain.incident import Incident, State
 from shared.domain.transaction import Lock
 from shared.testing.builders import (
+    T0,
     TRANSACTION,
     a_reading,
     a_ref,
@@ -247,11 +249,22 @@ async def test_facts_are_kept_in_order_and_change_nothing(ports: Ports) -> None:
     """Facts stand beside the events: they never move the incident."""
     incident = await tell(ports, A, story_to(State.DETECTED))
     facts = (AlertJoined(alert=an_alert(), because="the same workload"), Noted(text="a sentence"))
-    for fact in facts:
-        await ports.ledger(Owner.DETECTOR).note(A, fact)
+    await ports.ledger(Owner.DETECTOR).note(A, *facts)
     assert tuple(await ports.ledger(Owner.GATEWAY).facts(A)) == facts
     assert await ports.ledger(Owner.GATEWAY).fold(A) == incident
     assert list(await ports.ledger(Owner.GATEWAY).facts(B)) == []
+
+
+async def test_an_alert_joins_once_whoever_says_it_again(ports: Ports) -> None:
+    """Two detectors that handle a redelivery write it once; that it began to fire again is another matter."""
+    incident = await tell(ports, A, story_to(State.DETECTED))
+    first = AlertJoined(alert=an_alert(), because="the same workload")
+    again = AlertJoined(alert=an_alert(starts_at=T0 + timedelta(minutes=1)), because="the same workload")
+    await ports.ledger(Owner.DETECTOR).note(incident.id, first, again)
+    await ports.ledger(Owner.DETECTOR).note(incident.id, first.but(because="another one says so"), again)
+    await ports.ledger(Owner.DETECTOR).note(B, first)
+    assert list(await ports.ledger(Owner.GATEWAY).facts(A)) == [first, again]
+    assert list(await ports.ledger(Owner.GATEWAY).facts(B)) == [first]
 
 
 async def test_pause_is_the_last_word(ports: Ports) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,14 +26,15 @@ def _gate_is_open() -> bool:
 
 @asynccontextmanager
 async def _build(bus: Bus) -> AsyncIterator[Duties]:
-    async def on_alert(alert: Alert) -> None:
-        _see(alert)
+    async def on_alerts(alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            _see(alert)
         while not _gate_is_open():
             await bus.clock.sleep(0.01)
 
     async def reconcile(_: IncidentId) -> None: ...
 
-    yield Duties(wakes_on=frozenset(), reconcile=reconcile, on_alert=on_alert)
+    yield Duties(wakes_on=frozenset(), reconcile=reconcile, on_alerts=on_alerts)
 
 
 if __name__ == "__main__":

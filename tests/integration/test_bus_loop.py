@@ -10,6 +10,7 @@ from shared.adapters.nats_dead import DeadLetter
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_ledger import NatsLedger
 from shared.adapters.nats_server import EmbeddedNats
+from shared.adapters.system import SystemClock
 from shared.bus.service import Bus, Duties
 from shared.domain.alert import Alert
 from shared.domain.errors import ClusterUnavailable, Conflict, PrimumError, Refuse, Retry
@@ -49,12 +50,22 @@ def on(script: Script, *events: type[Base]) -> Callable[[Bus], Duties]:
     return lambda _: Duties(wakes_on=frozenset(events or {Opened}), reconcile=script)
 
 
-def on_alerts(script: Script) -> Callable[[Bus], Duties]:
-    """Take alerts by the script."""
+def taking(take: Callable[[Sequence[Alert]], Awaitable[None]]) -> Callable[[Bus], Duties]:
+    """Take alerts as they come together."""
 
     async def nothing(_: IncidentId) -> None: ...
 
-    return lambda _: Duties(wakes_on=frozenset(), reconcile=nothing, on_alert=script)
+    return lambda _: Duties(wakes_on=frozenset(), reconcile=nothing, on_alerts=take)
+
+
+def on_alerts(script: Script) -> Callable[[Bus], Duties]:
+    """Take alerts by the script, one call for each of a batch."""
+
+    async def each(alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            await script(alert)
+
+    return taking(each)
 
 
 async def pending(connection: Client, stream: str, owner: Owner) -> int:
@@ -333,19 +344,67 @@ async def test_every_alert_of_a_burst_is_handled_once(start: Start, connection: 
         at_once -= 1
 
     script = Script([count] * 300)
-    service = start(Owner.DETECTOR, on_alerts(script), concurrency=4)
+    service = start(Owner.DETECTOR, on_alerts(script))
     await service.ready()
     inbox = NatsInbox(connection)
     await asyncio.gather(*(inbox.put(an_alert(fingerprint=f"f{number}")) for number in range(300)))
     handled = [await script.called() for _ in range(300)]
     assert sorted(handled) == sorted(f"f{number}" for number in range(300))
     assert script.calls.empty()
-    assert most == 4
+    assert most <= 2
 
     async def acknowledged() -> bool:
         return await pending(connection, "ALERTS", Owner.DETECTOR) == 0
 
     await until(acknowledged, service.bus.clock)
+
+
+async def test_alerts_that_wait_together_are_handled_together(start: Start, connection: Client) -> None:
+    """While the handlers are busy others come: the next call gets them all."""
+    batches, gate = list[int](), asyncio.Event()
+
+    async def count(alerts: Sequence[Alert]) -> None:
+        batches.append(len(alerts))
+        await gate.wait()
+
+    await start(Owner.DETECTOR, taking(count)).ready()
+    inbox = NatsInbox(connection)
+    await inbox.put(an_alert(fingerprint="first"))
+    for number in range(99):
+        await inbox.put(an_alert(fingerprint=f"f{number}"))
+    gate.set()
+
+    async def acknowledged() -> bool:
+        return await pending(connection, "ALERTS", Owner.DETECTOR) == 0
+
+    await until(acknowledged, SystemClock())
+    assert sum(batches) == 100
+    assert len(batches) <= 4
+
+
+async def test_an_alert_that_breaks_the_handler_takes_no_other_with_it(start: Start, connection: Client) -> None:
+    """Handled together with others it fails them all; then each is handled alone, and only that one is buried."""
+    done, gate = list[str](), asyncio.Event()
+
+    async def choke(alerts: Sequence[Alert]) -> None:
+        await gate.wait()
+        if any(alert.fingerprint == "poison" for alert in alerts):
+            raise RuntimeError("a bug")
+        done.extend(alert.fingerprint for alert in alerts)
+
+    service = start(Owner.DETECTOR, taking(choke), max_failures=1, concurrency=1)
+    await service.ready()
+    for fingerprint in ("a", "b", "poison", "c", "d"):
+        await NatsInbox(connection).put(an_alert(fingerprint=fingerprint))
+    gate.set()
+    (letter,) = await letters(service, 1)
+    assert letter.subject.endswith(".poison")
+
+    async def acknowledged() -> bool:
+        return await pending(connection, "ALERTS", Owner.DETECTOR) == 0
+
+    await until(acknowledged, service.bus.clock)
+    assert sorted(done) == ["a", "b", "c", "d"]
 
 
 async def test_a_crash_in_the_background_stops_the_service(start: Start) -> None:

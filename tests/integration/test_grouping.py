@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from services.detector.handlers import on_alert, reconcile
+from services.detector.handlers import on_alerts, reconcile
 from shared.domain.alert import AlertStatus
 from shared.domain.cluster import Object
 from shared.domain.errors import ClusterUnavailable
@@ -64,7 +64,7 @@ async def the_state(watcher: Watcher, incident: IncidentId) -> State | None:
 
 async def an_open_one(watcher: Watcher) -> IncidentId:
     """Open an incident about `cart`."""
-    await on_alert(an_alert(), watcher.context)
+    await on_alerts([an_alert()], watcher.context)
     (incident,) = await open_ones(watcher)
     return incident
 
@@ -82,8 +82,8 @@ async def test_the_same_alert_twice_joins_once() -> None:
     """A redelivery is no news; the same condition that begins to fire again is."""
     watcher = a_watcher(a_broken_shop(), VirtualClock())
     incident = await an_open_one(watcher)
-    await on_alert(an_alert(), watcher.context)
-    await on_alert(an_alert(starts_at=T0 + timedelta(minutes=1)), watcher.context)
+    await on_alerts([an_alert()], watcher.context)
+    await on_alerts([an_alert(starts_at=T0 + timedelta(minutes=1))], watcher.context)
     assert await joined(watcher, incident) == ["f1", "f1"]
 
 
@@ -93,7 +93,7 @@ async def test_a_detector_that_died_between_opening_and_joining_is_made_good() -
     incident = await an_open_one(watcher)
     watcher.bus.facts.clear()
     again = a_watcher(watcher.cluster, watcher.bus.clock, bus=watcher.bus)
-    await on_alert(an_alert(), again.context)
+    await on_alerts([an_alert()], again.context)
     assert (await open_ones(watcher), await joined(watcher, incident)) == ([incident], ["f1"])
 
 
@@ -101,7 +101,7 @@ async def test_an_alert_for_a_caller_joins_the_incident_of_what_it_depends_on() 
     """The caller is well itself; what is broken is downstream of it, and that is the root of both."""
     watcher = a_watcher(a_broken_shop(), VirtualClock())
     incident = await an_open_one(watcher)
-    await on_alert(an_alert("RequestErrorRatioHigh", fingerprint="f2", service="front"), watcher.context)
+    await on_alerts([an_alert("RequestErrorRatioHigh", fingerprint="f2", service="front")], watcher.context)
     assert (await open_ones(watcher), await joined(watcher, incident)) == ([incident], ["f1", "f2"])
     assert (await watcher.ledger.fold(incident)).root == a_ref("cart")
 
@@ -109,7 +109,7 @@ async def test_an_alert_for_a_caller_joins_the_incident_of_what_it_depends_on() 
 async def test_a_callers_alert_that_comes_first_opens_the_incident_of_the_root() -> None:
     """Whichever alert comes first, the incident is about what is broken."""
     watcher = a_watcher(a_broken_shop(), VirtualClock())
-    await on_alert(an_alert("RequestErrorRatioHigh", fingerprint="f2", deployment="front"), watcher.context)
+    await on_alerts([an_alert("RequestErrorRatioHigh", fingerprint="f2", deployment="front")], watcher.context)
     (incident,) = await open_ones(watcher)
     assert (await watcher.ledger.fold(incident)).root == a_ref("cart")
 
@@ -119,8 +119,8 @@ async def test_a_second_unrelated_fault_opens_an_incident_of_its_own() -> None:
     snapshot = a_snapshot(a_broken_workload(), a_workload("front", template=CALLS_CART), a_broken_workload("stock"))
     watcher = a_watcher(StillCluster(snapshot), VirtualClock())
     for number in range(5):
-        await on_alert(an_alert(fingerprint=f"a{number}"), watcher.context)
-        await on_alert(an_alert(fingerprint=f"b{number}", deployment="stock"), watcher.context)
+        await on_alerts([an_alert(fingerprint=f"a{number}")], watcher.context)
+        await on_alerts([an_alert(fingerprint=f"b{number}", deployment="stock")], watcher.context)
     first, second = await open_ones(watcher)
     assert [len(await joined(watcher, each)) for each in (first, second)] == [5, 5]
 
@@ -129,10 +129,22 @@ async def test_ten_alerts_at_once_with_one_root_open_one_incident() -> None:
     """Who loses the race for the key joins the winner's incident: no alert is lost."""
     watcher = a_watcher(a_broken_shop(), VirtualClock())
     alerts = [an_alert(fingerprint=f"f{number}", deployment="cart" if number % 2 else "front") for number in range(10)]
-    await asyncio.gather(*(on_alert(alert, watcher.context) for alert in alerts))
+    await asyncio.gather(*(on_alerts([alert], watcher.context) for alert in alerts))
     (incident,) = await open_ones(watcher)
     assert len(watcher.bus.opened) == 1
     assert sorted(await joined(watcher, incident)) == [f"f{number}" for number in range(10)]
+
+
+async def test_alerts_that_come_together_are_handled_in_one_look() -> None:
+    """Two causes, thirty alerts, one call: each goes where it would have gone alone, and each incident is read once."""
+    snapshot = a_snapshot(a_broken_workload(), a_workload("front", template=CALLS_CART), a_broken_workload("stock"))
+    watcher = a_watcher(StillCluster(snapshot), VirtualClock())
+    places = ("cart", "front", "stock")
+    alerts = [an_alert(fingerprint=f"f{number}", deployment=places[number % 3]) for number in range(30)]
+    await on_alerts(alerts, watcher.context)
+    first, second = await open_ones(watcher)
+    assert (len(await joined(watcher, first)), len(await joined(watcher, second))) == (20, 10)
+    assert watcher.cluster.asked == 1
 
 
 async def test_without_the_cluster_alerts_are_grouped_by_their_names_and_it_is_said() -> None:
@@ -141,9 +153,9 @@ async def test_without_the_cluster_alerts_are_grouped_by_their_names_and_it_is_s
     cluster.fails = ClusterUnavailable("no answer within 10 s")
     watcher = a_watcher(cluster, VirtualClock())
     watcher.metrics.levels.clear()
-    await on_alert(an_alert(), watcher.context)
-    await on_alert(an_alert(fingerprint="f2"), watcher.context)
-    await on_alert(an_alert("Another", fingerprint="f3"), watcher.context)
+    await on_alerts([an_alert()], watcher.context)
+    await on_alerts([an_alert(fingerprint="f2")], watcher.context)
+    await on_alerts([an_alert("Another", fingerprint="f3")], watcher.context)
     first, second = await open_ones(watcher)
     opened = (await watcher.ledger.history(first))[0].event
     assert isinstance(opened, Opened)
@@ -157,7 +169,7 @@ async def test_a_cluster_that_hangs_is_asked_once_for_the_many_alerts_that_wait(
     cluster = a_broken_shop()
     cluster.fails = ClusterUnavailable("no answer within 10 s")
     watcher = a_watcher(cluster, VirtualClock(), surroundings_age_s=10)
-    await asyncio.gather(*(on_alert(an_alert(fingerprint=f"f{number}"), watcher.context) for number in range(10)))
+    await asyncio.gather(*(on_alerts([an_alert(fingerprint=f"f{number}")], watcher.context) for number in range(10)))
     (incident,) = await open_ones(watcher)
     assert (cluster.asked, len(await joined(watcher, incident))) == (1, 10)
 
@@ -196,7 +208,7 @@ async def test_a_resolved_notice_only_makes_us_look() -> None:
     """It trails the fact; the symptom is measured."""
     watcher = a_watcher(a_well_shop(), VirtualClock())
     incident = await an_open_one(watcher)
-    await on_alert(an_alert(status=AlertStatus.RESOLVED, ends_at=T0 + timedelta(minutes=1)), watcher.context)
+    await on_alerts([an_alert(status=AlertStatus.RESOLVED, ends_at=T0 + timedelta(minutes=1))], watcher.context)
     assert await the_state(watcher, incident) is State.DETECTED
     assert (Owner.DETECTOR, incident) in watcher.bus.due()
     assert await joined(watcher, incident) == ["f1"]
@@ -205,7 +217,7 @@ async def test_a_resolved_notice_only_makes_us_look() -> None:
 async def test_a_resolved_notice_without_an_incident_opens_none() -> None:
     """It is news of something that is over."""
     watcher = a_watcher(a_well_shop(), VirtualClock())
-    await on_alert(an_alert(status=AlertStatus.RESOLVED, ends_at=T0), watcher.context)
+    await on_alerts([an_alert(status=AlertStatus.RESOLVED, ends_at=T0)], watcher.context)
     assert await open_ones(watcher) == []
 
 
@@ -262,7 +274,7 @@ async def test_quiet_closes_the_incident_and_frees_its_key() -> None:
     assert (await the_state(watcher, incident), await open_ones(watcher)) == (State.CLOSED, [])
     watcher.metrics.levels[EXPRESSION] = 1.0
     later = an_alert(starts_at=clock.now())
-    await on_alert(later, watcher.context)
+    await on_alerts([later], watcher.context)
     (another,) = await open_ones(watcher)
     assert another != incident
 
@@ -271,8 +283,8 @@ async def test_two_groups_that_prove_to_be_one_are_merged_and_exactly_one_stays_
     """Opened apart while both looked well; then the root shows. The alerts go with the merge, once each."""
     clock = VirtualClock()
     watcher = a_watcher(a_well_shop(), clock)
-    await on_alert(an_alert(fingerprint="f1"), watcher.context)
-    await on_alert(an_alert(fingerprint="f2", deployment="stock"), watcher.context)
+    await on_alerts([an_alert(fingerprint="f1")], watcher.context)
+    await on_alerts([an_alert(fingerprint="f2", deployment="stock")], watcher.context)
     first, second = await open_ones(watcher)
     template = a_template("stock", env={"CART_URL": "http://cart.shop:80"})
     watcher.cluster.shown = a_snapshot(a_broken_workload(), a_workload("stock", template=template))
@@ -289,8 +301,8 @@ async def test_of_two_that_explain_each_other_the_root_stays_and_the_other_goes(
     """Whichever is looked at first: never both, and never none."""
     clock = VirtualClock()
     watcher = a_watcher(a_well_shop(), clock)
-    await on_alert(an_alert(fingerprint="f1", deployment="front"), watcher.context)
-    await on_alert(an_alert(fingerprint="f2"), watcher.context)
+    await on_alerts([an_alert(fingerprint="f1", deployment="front")], watcher.context)
+    await on_alerts([an_alert(fingerprint="f2")], watcher.context)
     first, second = await open_ones(watcher)
     watcher.cluster.shown = a_broken_shop().shown
     clock.advance(2)
