@@ -1,12 +1,12 @@
 # Everything here needs Python 3.11 and PyPI; the virtual environment is made when it is missing or out of date.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slow lint format types layers check picture drawings schemas lock clean
+.PHONY: help venv demo test slow test-monitoring lint format types layers check picture drawings schemas lock clean
 
 BIN := .venv/bin
 CODE := shared services eval tests docs
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 venv: ## Make .venv from requirements.lock, if it is not up to date (PYTHON=... picks the interpreter)
 	@PYTHON="$(PYTHON)" scripts/venv
@@ -19,6 +19,9 @@ test: venv ## All tests, fast ones first
 
 slow: venv ## The slower suites: the whole demo, and what it says without one of its organs
 	@$(BIN)/pytest --numprocesses=0 tests/slow
+
+test-monitoring: venv ## Primum before a real Prometheus and a pair of real Alertmanagers, where they are installed
+	@$(BIN)/pytest --numprocesses=0 -rs tests/monitoring
 
 lint: venv ## ruff: the rules and the format
 	@$(BIN)/ruff check $(CODE)

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import httpx
 import structlog
 
 from eval.lab.lab import Lab, LabSettings
+from eval.lab.rules import WINDOW_S
 from services.cli.supervisor import Supervisor, SupervisorSettings
 
 PACE: Final = 20.0
@@ -32,12 +33,15 @@ class Organs:
 class Stage:
     """`async with Stage(seed=1) as stage:` has everything running and the shop at rest."""
 
+    pace: ClassVar[float] = PACE
+
     def __init__(self, seed: int, organs: Organs | None = None, data: Path | None = None) -> None:
         self.organs = organs or Organs()
-        self.lab = Lab(LabSettings(seed=seed, pace=PACE, senders=2))
+        self.lab = Lab(LabSettings(seed=seed, pace=self.pace, senders=2))
         self._data = data
         self._stack = AsyncExitStack()
         self.supervisor: Supervisor
+        self.prometheus_url = ""
         self.data: Path
         self._http: httpx.AsyncClient
 
@@ -60,6 +64,7 @@ class Stage:
         own = tempfile.TemporaryDirectory(prefix="primum-demo-", ignore_cleanup_errors=True)
         self.data = self._data or Path(self._stack.enter_context(own))
         await self._stack.enter_async_context(self.lab)
+        self.prometheus_url = await self._watched()
         self.supervisor = Supervisor(
             SupervisorSettings(data_dir=self.data, port=0, nats_url="", host="127.0.0.1"),
             everywhere=self._environment(),
@@ -74,9 +79,17 @@ class Stage:
         self._http = await self._stack.enter_async_context(
             httpx.AsyncClient(base_url=self.supervisor.gateway_url, headers=headers, timeout=10, trust_env=False)
         )
-        self.lab.send_to(f"{self.supervisor.gateway_url}/webhooks/alertmanager", self.supervisor.token)
+        await self._told(f"{self.supervisor.gateway_url}/webhooks/alertmanager", self.supervisor.token)
         if self.organs.drop_writes:
             self.lab.faults.drop_writes()
+
+    async def _watched(self) -> str:
+        """Where the lab's metrics are asked for: its own Prometheus, unless a stage brings another."""
+        return self.lab.prometheus_url
+
+    async def _told(self, webhook: str, token: str) -> None:
+        """Let alerts go there."""
+        self.lab.send_to(webhook, token)
 
     def _environment(self) -> Mapping[str, str]:
         """The settings of a team that lets Primum act, at the lab's pace."""
@@ -84,10 +97,10 @@ class Stage:
             "PRIMUM_CLUSTER": "lab",
             "PRIMUM_KUBECONFIG": str(self.lab.kubeconfig(self.data / "kubeconfig")),
             "PRIMUM_KUBE_CONTEXT": "lab",
-            "PRIMUM_PROMETHEUS_URL": self.lab.prometheus_url,
-            "PRIMUM_METRICS_WINDOW_S": "1.5",
+            "PRIMUM_PROMETHEUS_URL": self.prometheus_url,
+            "PRIMUM_METRICS_WINDOW_S": f"{WINDOW_S / self.pace:g}",
             "PRIMUM_MODE": "act",
-            "PRIMUM_PACE": str(PACE),
+            "PRIMUM_PACE": str(self.pace),
             "PRIMUM_SURROUNDINGS_AGE_S": "0.5",
             "PRIMUM_WATCH_S": "40",
             "PRIMUM_RELAPSE_AFTER_S": "40",
@@ -111,6 +124,10 @@ class Stage:
             return False
         answer.raise_for_status()
         return True
+
+    async def order(self, path: str, **said: str) -> None:
+        """Give an order as a person would. Raises httpx.HTTPStatusError if it is refused."""
+        (await self._http.post(path, json={"by": PEOPLE, **said})).raise_for_status()
 
     async def close(self, name: str) -> None:
         """Take an incident over and close it, as a person would who gives up on it."""

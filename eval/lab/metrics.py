@@ -1,5 +1,6 @@
 """What the cluster exports: the mesh's request counters, kube-state-metrics' and cAdvisor's series, from its state."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,13 +11,22 @@ from eval.lab.series import Labels, Sample, labels
 from eval.lab.store import Store
 from eval.lab.traffic import CODES, Flow, Traffic, Where
 
-COUNTERS: Final = {
-    "http_requests_total",
-    "http_request_duration_seconds_sum",
-    "http_request_duration_seconds_count",
-    "kube_pod_container_status_restarts_total",
-    "container_cpu_usage_seconds_total",
+FAMILIES: Final = {
+    "container_cpu_usage_seconds_total": ("counter", "Cumulative cpu time consumed in seconds."),
+    "container_memory_working_set_bytes": ("gauge", "Current working set in bytes."),
+    "http_request_duration_seconds": ("summary", "How long the mesh waited for a service's answer."),
+    "http_requests_total": ("counter", "Requests that the mesh saw, by their answer's code."),
+    "kube_deployment_spec_replicas": ("gauge", "Number of desired pods for a deployment."),
+    "kube_deployment_status_replicas_available": ("gauge", "The number of available replicas per deployment."),
+    "kube_endpoint_address_available": ("gauge", "Number of addresses available in endpoint."),
+    "kube_node_status_condition": ("gauge", "The condition of a cluster node."),
+    "kube_pod_container_resource_limits": ("gauge", "The number of requested limit resource by a container."),
+    "kube_pod_container_status_restarts_total": ("counter", "The number of container restarts per container."),
+    "kube_pod_container_status_waiting_reason": ("gauge", "The reason the container is currently in waiting state."),
+    "kube_pod_status_ready": ("gauge", "Whether the pod is ready to serve requests."),
 }
+"""Type and help of every family, as its exporter words it."""
+_PART: Final = re.compile(r"_(?:sum|count)$")
 
 
 class Exporter:
@@ -57,7 +67,8 @@ class Exporter:
         pairs = self._labels("s", namespace=namespace, service=service)
         yield "http_request_duration_seconds_sum", pairs, flow.duration_sum_s
         yield "http_request_duration_seconds_count", pairs, float(int(sum(flow.totals.values())))
-        yield "http_request_duration_seconds_p99", pairs, flow.p99_s
+        pairs = self._labels("q", namespace=namespace, service=service, quantile="0.99")
+        yield "http_request_duration_seconds", pairs, flow.p99_s
 
     def _deployments(self) -> Iterator[Sample]:
         for item in self._store.all("Deployment"):
@@ -129,12 +140,17 @@ def exposition(samples: Iterator[Sample]) -> str:
     families: dict[str, list[str]] = {}
     for name, pairs, value in samples:
         text = ",".join(f'{key}="{_escape(item)}"' for key, item in pairs)
-        families.setdefault(name, []).append(f"{name}{{{text}}} {value!r}\n")
+        families.setdefault(_family(name), []).append(f"{name}{{{text}}} {value!r}\n")
     lines: list[str] = []
     for name in sorted(families):
-        lines.append(f"# TYPE {name} {'counter' if name in COUNTERS else 'gauge'}\n")
-        lines.extend(families[name])
+        kind, what = FAMILIES[name]
+        lines.append(f"# HELP {name} {what}\n# TYPE {name} {kind}\n")
+        lines.extend(sorted(families[name]) if kind == "summary" else families[name])
     return "".join(lines)
+
+
+def _family(name: str) -> str:
+    return name if name in FAMILIES else _PART.sub("", name)
 
 
 def _escape(text: str) -> str:

@@ -83,7 +83,7 @@ def rules(pace: float) -> tuple[Rule, ...]:
         ),
         Rule(
             "RequestLatencyHigh",
-            "http_request_duration_seconds_p99 > 0.5",
+            'http_request_duration_seconds{quantile="0.99"} > 0.5',
             "warning",
             "Requests to a service are slow.",
             "The p99 of {{ $labels.namespace }}/{{ $labels.service }} is {{ $value }} s.",

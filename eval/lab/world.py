@@ -53,8 +53,8 @@ class World:
         self._endpoints = EndpointsController(self.store)
         self.traffic = Traffic(rng, self.store, self.kubelet, self.shop)
         self.exporter = Exporter(self.store, self.kubelet, self.traffic, pace)
-        self._series = SeriesStore()
-        self.queries = QueryEngine(self._series)
+        self.series = SeriesStore()
+        self.queries = QueryEngine(self.series)
         self.rules = RuleEngine(self.queries, pace)
         self.alertmanager = Alertmanager("http://prometheus.lab", senders)
         self._next_scrape_s = 0.0
@@ -89,7 +89,7 @@ class World:
 
     def _scrape(self) -> None:
         at = self.sampled_at
-        self._series.scrape(at.timestamp(), self.exporter.samples(self.now_s))
+        self.series.scrape(at.timestamp(), self.exporter.samples(self.now_s))
         self.alertmanager.receive(self.rules.evaluate(self.now_s, at, self.wall()), self.now_s)
 
     def send(self, notification: Notification) -> None:
