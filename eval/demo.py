@@ -84,8 +84,11 @@ class Run:
 
 def cast(seed: int, only: Sequence[str] = ()) -> list[Scenario]:
     """Draw the order of the scenarios and whom each hits; no service is hit twice as long as there are others."""
-    rng = random.Random(seed)
-    kinds = [kind for kind in SCENARIOS if not only or kind.name in only]
+    return draw(random.Random(seed), [kind for kind in SCENARIOS if not only or kind.name in only])
+
+
+def draw(rng: random.Random, kinds: Sequence[type[Scenario]]) -> list[Scenario]:
+    """Draw order and targets of these."""
     free: set[str] = {role for kind in SCENARIOS for role in kind.roles}
     drawn: list[Scenario] = []
     for kind in sorted(kinds, key=lambda kind: len(kind.roles)):  # the choosy ones first

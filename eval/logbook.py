@@ -19,10 +19,12 @@ _ENDS: Final = ("Kept", "KeptMoreToDo", "Undone", "UndoneUntried", "UndoneForGoo
 
 @dataclass(frozen=True)
 class Logbook:
-    """The bodies of two streams, as parsed JSON, oldest first; `subject` is added to each."""
+    """The bodies of the streams, as parsed JSON, oldest first; each with its `subject`, `sequence`, `headers`."""
 
     alerts: tuple[Mapping[str, Any], ...]
     ledger: tuple[Mapping[str, Any], ...]
+    facts: tuple[Mapping[str, Any], ...] = ()
+    dead: tuple[Mapping[str, Any], ...] = ()
 
     def lost(self, acknowledged: set[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         """Alerts that a sender got a 2xx for, as (fingerprint, status, startsAt), and the stream does not have."""
@@ -57,12 +59,17 @@ def _to_ms(stamp: str) -> datetime:
 async def read_logbook(data: Path) -> Logbook:
     """Start a NATS on the data that a stopped Primum left, and read it. Raises PrimumError if it does not start."""
     async with EmbeddedNats(data / "nats") as server:
-        connection = await nats.connect(server.url)
-        try:
-            jetstream = connection.jetstream()
-            return Logbook(await _read(jetstream, "ALERTS"), await _read(jetstream, "LEDGER"))
-        finally:
-            await connection.close()
+        return await read_bus(server.url)
+
+
+async def read_bus(url: str) -> Logbook:
+    """Read the streams of a NATS that runs; `url` may name several servers of one cluster, with commas between."""
+    connection = await nats.connect(url.split(","))
+    try:
+        jetstream = connection.jetstream()
+        return Logbook(*[await _read(jetstream, stream) for stream in ("ALERTS", "LEDGER", "FACTS", "DEAD")])
+    finally:
+        await connection.close()
 
 
 async def _read(jetstream: JetStreamContext, stream: str) -> tuple[Mapping[str, Any], ...]:
@@ -74,5 +81,6 @@ async def _read(jetstream: JetStreamContext, stream: str) -> tuple[Mapping[str, 
         for message in await reader.fetch(min(BATCH, left), timeout=5):
             left -= 1
             body = json.loads(message.data) if message.data.startswith(b"{") else {}
-            found.append({**body, "subject": message.subject})
+            place = {"subject": message.subject, "sequence": message.metadata.sequence.stream}
+            found.append({**body, **place, "headers": dict(message.headers or {})})
     return tuple(found)

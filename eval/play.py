@@ -70,6 +70,7 @@ def actions(detail: Detail) -> list[dict[str, Any]]:
             "runbook": known["runbook"],
             "verdict": (known["verdict"] or {}).get("word"),
             "undone": known["outcome"] == "undone",
+            "untried": known["untried"],
             "outcome": known["outcome"],
         }
         for known in detail["transactions"]
@@ -79,8 +80,10 @@ def actions(detail: Detail) -> list[dict[str, Any]]:
 class Play:
     """One scenario under way; `run` yields after every look, so that somebody can watch."""
 
-    def __init__(self, scenario: Scenario, stage: Stage, clock: Clock) -> None:
+    def __init__(self, scenario: Scenario, stage: Stage, clock: Clock, *, trouble_s: float = 0.0) -> None:
+        """`trouble_s`: how much longer all may take where processes die; then a plan may also be tried again."""
         self.scenario, self._stage, self._clock = scenario, stage, clock
+        self._trouble_s = trouble_s
         self.result = Result(scenario.name, scenario.title, scenario.role)
         self._known: set[str] = set()
         self._delivered = 0
@@ -107,11 +110,11 @@ class Play:
 
     async def _rest(self) -> None:
         """Wait until the shop is at rest and no incident is open: each scenario is judged alone."""
-        await self._stage.lab.until(self._stage.lab.quiet, ENDS_WITHIN_S)
+        await self._stage.lab.until(self._stage.lab.quiet, ENDS_WITHIN_S + self._trouble_s)
         await self._closed()
 
     async def _closed(self) -> None:
-        deadline_s = self._clock.monotonic_s() + CLOSED_WITHIN_S
+        deadline_s = self._clock.monotonic_s() + CLOSED_WITHIN_S + self._trouble_s
         while any(one["state"] != "closed" for one in await self._stage.incidents()):
             if self._clock.monotonic_s() > deadline_s:
                 self.result.problems.append("an incident is still open long after it was resolved")
@@ -121,8 +124,8 @@ class Play:
     async def _watch(self, began_s: float) -> AsyncIterator[None]:
         while not await self._ended():
             yield
-            if self._clock.monotonic_s() - began_s > ENDS_WITHIN_S:
-                self.result.problems.append(f"not over within {ENDS_WITHIN_S:g} s")
+            if self._clock.monotonic_s() - began_s > (within_s := ENDS_WITHIN_S + self._trouble_s):
+                self.result.problems.append(f"not over within {within_s:g} s")
                 return
             await self._clock.sleep(LOOK_EVERY_S)
 
@@ -173,6 +176,8 @@ class Play:
         done = [action for detail in result.incidents for action in actions(detail)]
         kept = sorted(action["runbook"] for action in done if action["outcome"] == "kept")
         undone = [action["runbook"] for action in done if action["undone"]]
+        if self._trouble_s:  # a plan that was cut short is tried again, and that is as it must be
+            undone = [action["runbook"] for action in done if action["undone"] and not action["untried"]]
         for what, found, should in (
             ("incidents", len(result.incidents), expected.incidents),
             ("kept", kept, sorted(expected.kept)),

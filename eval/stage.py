@@ -1,8 +1,9 @@
 """Where scenarios play: a lab in this process, a real Primum in processes of its own, and the API between them."""
 
 import asyncio
+import itertools
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,15 @@ import structlog
 from eval.lab.lab import Lab, LabSettings
 from eval.lab.rules import WINDOW_S
 from services.cli.supervisor import Supervisor, SupervisorSettings
+from shared.adapters.system import SystemClock
 
 PACE: Final = 20.0
 """How much faster than a real cluster the lab runs: images are pulled in a fifth of a second."""
 SETTLES_WITHIN_S: Final = 30.0
+READY_WITHIN_S: Final = 180.0
+"""Fifteen processes on a busy machine of two cores."""
 PEOPLE: Final = "demo"
+_AGAIN_AFTER_S: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,17 @@ class Organs:
 
     disabled: Collection[str] = ()
     modules: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What single services are told besides."""
+    everywhere: Mapping[str, str] = field(default_factory=dict)
+    """What all services are told besides."""
     drop_writes: bool = False
+    replicas: int = 1
+    """Of each service."""
+    nats_url: str = ""
+    """The bus to run on; empty for one of the stage's own."""
+    patience_s: float = 0.0
+    """How long a call to the API is made again, at another gateway each time, until one answers."""
 
 
 class Stage:
@@ -44,6 +59,8 @@ class Stage:
         self.prometheus_url = ""
         self.data: Path
         self._http: httpx.AsyncClient
+        self._gateways: Iterator[str]
+        self._clock = SystemClock()
 
     async def __aenter__(self) -> Self:
         try:
@@ -66,8 +83,16 @@ class Stage:
         await self._stack.enter_async_context(self.lab)
         self.prometheus_url = await self._watched()
         self.supervisor = Supervisor(
-            SupervisorSettings(data_dir=self.data, port=0, nats_url="", host="127.0.0.1"),
-            everywhere=self._environment(),
+            SupervisorSettings(
+                data_dir=self.data,
+                port=0,
+                nats_url=self.organs.nats_url,
+                host="127.0.0.1",
+                replicas=self.organs.replicas,
+                ready_within_s=READY_WITHIN_S,
+            ),
+            env=self.organs.env,
+            everywhere={**self._environment(), **self.organs.everywhere},
             disabled=self.organs.disabled,
             modules=self.organs.modules,
             log=structlog.wrap_logger(structlog.ReturnLogger()),
@@ -77,9 +102,11 @@ class Stage:
         )
         headers = {"Authorization": f"Bearer {self.supervisor.token}"}
         self._http = await self._stack.enter_async_context(
-            httpx.AsyncClient(base_url=self.supervisor.gateway_url, headers=headers, timeout=10, trust_env=False)
+            httpx.AsyncClient(headers=headers, timeout=10, trust_env=False)
         )
-        await self._told(f"{self.supervisor.gateway_url}/webhooks/alertmanager", self.supervisor.token)
+        self._gateways = itertools.cycle(self.supervisor.gateway_urls)
+        webhooks = [f"{url}/webhooks/alertmanager" for url in self.supervisor.gateway_urls]
+        await self._told(self.supervisor.token, *webhooks)
         if self.organs.drop_writes:
             self.lab.faults.drop_writes()
 
@@ -87,9 +114,9 @@ class Stage:
         """Where the lab's metrics are asked for: its own Prometheus, unless a stage brings another."""
         return self.lab.prometheus_url
 
-    async def _told(self, webhook: str, token: str) -> None:
-        """Let alerts go there."""
-        self.lab.send_to(webhook, token)
+    async def _told(self, token: str, *webhooks: str) -> None:
+        """Let alerts go there: to the gateway's replicas."""
+        self.lab.send_to(token, *webhooks)
 
     def _environment(self) -> Mapping[str, str]:
         """The settings of a team that lets Primum act, at the lab's pace."""
@@ -119,23 +146,43 @@ class Stage:
 
     async def approve(self, name: str, plan_hash: str) -> bool:
         """Approve as a person would; False if the incident has moved on meanwhile (409)."""
-        answer = await self._http.post(f"/api/incidents/{name}/approve", json={"plan_hash": plan_hash, "by": PEOPLE})
-        if answer.status_code == httpx.codes.CONFLICT:
-            return False
-        answer.raise_for_status()
-        return True
+        body = {"plan_hash": plan_hash, "by": PEOPLE}
+        return (await self._call("POST", f"/api/incidents/{name}/approve", body, httpx.codes.CONFLICT)).is_success
 
     async def order(self, path: str, **said: str) -> None:
         """Give an order as a person would. Raises httpx.HTTPStatusError if it is refused."""
-        (await self._http.post(path, json={"by": PEOPLE, **said})).raise_for_status()
+        await self._call("POST", path, {"by": PEOPLE, **said})
 
     async def close(self, name: str) -> None:
         """Take an incident over and close it, as a person would who gives up on it."""
         for order, said in (("take", {"by": PEOPLE}), ("close", {"by": PEOPLE, "reason": "the scenario is over"})):
-            await self._http.post(f"/api/incidents/{name}/{order}", json=said)
+            await self._call("POST", f"/api/incidents/{name}/{order}", said, httpx.codes.CONFLICT)
+
+    async def status(self) -> Mapping[str, Any]:
+        """What each agent does now, and what is open."""
+        return await self._get("/api/status")
 
     async def _get(self, path: str) -> Mapping[str, Any]:
-        answer = await self._http.get(path)
-        answer.raise_for_status()
-        found: Mapping[str, Any] = answer.json()
+        found: Mapping[str, Any] = (await self._call("GET", path)).json()
         return found
+
+    async def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *as_well: int
+    ) -> httpx.Response:
+        """Ask the gateways in turn, as a load balancer would, for as long as the stage is patient.
+
+        Raises httpx.HTTPError for what is no success, and not `as_well` an answer.
+        """
+        deadline_s = self._clock.monotonic_s() + self.organs.patience_s
+        while True:
+            try:
+                answer = await self._http.request(method, next(self._gateways) + path, json=body)
+                if answer.status_code not in as_well:
+                    answer.raise_for_status()
+            except httpx.HTTPError as error:
+                refused = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
+                if refused or self._clock.monotonic_s() > deadline_s:
+                    raise
+                await self._clock.sleep(_AGAIN_AFTER_S)
+            else:
+                return answer

@@ -103,7 +103,7 @@ class Lab(World):
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.alertmanager.url = self.prometheus_url
         if self.settings.webhook:
-            self.send_to(self.settings.webhook, self.settings.webhook_token)
+            self.send_to(self.settings.webhook_token, self.settings.webhook)
         config = uvicorn.Config(
             self._api.app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
         )
@@ -131,9 +131,9 @@ class Lab(World):
         if failed:
             driver.result()
 
-    def send_to(self, url: str, token: str | None = None) -> None:
-        """Name the receiver of alerts; may be called while the lab runs, once."""
-        self._webhook = Webhook(url, token, self.alertmanager, lambda: self.now_s)
+    def send_to(self, token: str | None, *urls: str) -> None:
+        """Name the receiver of alerts, or its replicas; may be called while the lab runs, once."""
+        self._webhook = Webhook(urls, token, self.alertmanager, lambda: self.now_s)
 
     def send(self, notification: Notification) -> None:
         if self._webhook is None:

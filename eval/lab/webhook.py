@@ -1,7 +1,7 @@
-"""Sends notifications to a receiver over HTTP, and reports to Alertmanager how each went."""
+"""Sends notifications to a receiver, or to its replicas, over HTTP, and reports to Alertmanager how each went."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx
 
@@ -11,11 +11,17 @@ TIMEOUT_S = 10.0
 
 
 class Webhook:
-    """One POST a notification, each a task; the pauses between tries are Alertmanager's, in model time."""
+    """One POST a notification, each a task; the pauses between tries are Alertmanager's, in model time.
 
-    def __init__(self, url: str, token: str | None, alertmanager: Alertmanager, now_s: Callable[[], float]) -> None:
+    Of several addresses each sender has its own, and another one after each connection that failed: as behind a load
+    balancer.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], token: str | None, alertmanager: Alertmanager, now_s: Callable[[], float]
+    ) -> None:
         headers = {"user-agent": "Alertmanager/0.28.1"} | ({"authorization": f"Bearer {token}"} if token else {})
-        self._url = url
+        self._urls, self._failures = urls, 0
         self._alertmanager = alertmanager
         self._now_s = now_s
         self._client = httpx.AsyncClient(headers=headers, timeout=TIMEOUT_S, trust_env=False)
@@ -28,9 +34,11 @@ class Webhook:
         task.add_done_callback(self._tasks.discard)
 
     async def _post(self, notification: Notification, done: Callable[[Notification], None]) -> None:
+        url = self._urls[(notification.sender + self._failures) % len(self._urls)]
         try:
-            answer = await self._client.post(self._url, json=notification.payload)
+            answer = await self._client.post(url, json=notification.payload)
         except httpx.TransportError:
+            self._failures += 1
             self._alertmanager.failed(notification, self._now_s())
             return
         if answer.is_success:

@@ -25,5 +25,5 @@ class MonitoredStage(Stage):
         await self._stack.enter_async_context(self.monitoring)
         return self.monitoring.url
 
-    async def _told(self, webhook: str, token: str) -> None:
-        await self.monitoring.tell(webhook, token)
+    async def _told(self, token: str, *webhooks: str) -> None:
+        await self.monitoring.tell(webhooks[0], token)

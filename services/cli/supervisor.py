@@ -41,6 +41,8 @@ class SupervisorSettings(BaseSettings):
     """The gateway's; 0 takes a free one."""
     token: SecretStr = SecretStr("")
     """Empty: one is made and kept in `data_dir`."""
+    replicas: int = Field(default=1, ge=1, le=9)
+    """Of each service. All of one share its work; who calls the gateway may call any of its replicas."""
     ready_within_s: float = Field(default=60, gt=0)
     stop_within_s: float = Field(default=15, gt=0)
 
@@ -48,8 +50,9 @@ class SupervisorSettings(BaseSettings):
 class Supervisor:
     """Five services and their bus, as processes. `start` returns once all are ready; `stop` once all are gone.
 
-    `env` adds to the environment of single services, `everywhere` to that of all; `disabled` services are not
-    started, `modules` replaces what is run for one. An async context manager, too.
+    The first replica of a service has the service's name, the second is `<service>-2`, and so on; `children`, log
+    files and `url_of` go by that name. `env` adds to the environment of single services, `everywhere` to that of all;
+    `disabled` services are not started, `modules` replaces what is run for one. An async context manager, too.
     """
 
     def __init__(  # noqa: PLR0913 - what may be replaced from outside
@@ -69,7 +72,7 @@ class Supervisor:
         self._log: FilteringBoundLogger = log or structlog.get_logger()
         self._lock: IO[bytes] | None = None
         self._nats: EmbeddedNats | None = None
-        self._port = 0
+        self._ports: dict[str, int] = {}
         self._children: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.token, self.nats_url = "", ""
@@ -96,13 +99,18 @@ class Supervisor:
         """The embedded NATS, if there is one and it runs."""
         return self._nats.pid if self._nats and not self._nats.exited else None
 
-    def url_of(self, service: str) -> str:
-        """Where a service answers, for callers on this machine; empty while it has not said so yet."""
-        if service != "gateway":
-            return runtime.announced(self.runtime_dir, service, self._children[service].pid)
+    @property
+    def gateway_urls(self) -> list[str]:
+        """Where each replica of the gateway answers; the first is `gateway_url`."""
+        return [self.url_of(name) for name in self._ports]
+
+    def url_of(self, name: str) -> str:
+        """Where a replica answers, for callers on this machine; empty while it has not said so yet."""
+        if name not in self._ports:
+            return runtime.announced(self._runtime_dir_of(name), service_of(name), self._children[name].pid)
         host = self._settings.host
         near = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
-        return f"http://{f'[{near}]' if ':' in near else near}:{self._port}"
+        return f"http://{f'[{near}]' if ':' in near else near}:{self._ports[name]}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -118,8 +126,9 @@ class Supervisor:
             for name in await leftovers.end(self.runtime_dir, self._data, self._clock):
                 self._log.warning("ended what an earlier Primum left running", process=name)
             self.token = self._settings.token.get_secret_value() or runtime.token_in(self._data)
-            # One that stays: Alertmanager was told it, and a restarted gateway must come back there.
-            self._port = _free_port(self._settings.host, self._settings.port)
+            # Ports that stay: Alertmanager was told them, and a restarted gateway must come back there.
+            for name in replicas_of("gateway", self._settings.replicas):
+                self._ports[name] = _free_port(self._settings.host, 0 if self._ports else self._settings.port)
             await self._start_nats()
             self._start_services()
             await self._until_ready()
@@ -179,24 +188,33 @@ class Supervisor:
     # --- the services
 
     def _start_services(self) -> None:
-        for name in SERVICES:
-            if name not in self._disabled:
-                program = Program(name, self._modules.get(name, f"services.{name}"), self._environment(name))
-                child = Child(program, log_dir=self.log_dir, clock=self._clock, log=self._log, on_start=self._remember)
-                self._children[name] = child
-                self._tasks.append(asyncio.create_task(child.run()))
+        for service in SERVICES:
+            if service not in self._disabled:
+                for name in replicas_of(service, self._settings.replicas):
+                    self._start_service(name)
+
+    def _start_service(self, name: str) -> None:
+        service = service_of(name)
+        program = Program(name, self._modules.get(service, f"services.{service}"), self._environment(name))
+        child = Child(program, log_dir=self.log_dir, clock=self._clock, log=self._log, on_start=self._remember)
+        self._children[name] = child
+        self._tasks.append(asyncio.create_task(child.run()))
+
+    def _runtime_dir_of(self, name: str) -> Path:
+        """Where a replica says where it listens: a service knows its name, and not that there are others like it."""
+        return self.runtime_dir if name == service_of(name) else self.runtime_dir / name
 
     def _environment(self, name: str) -> Mapping[str, str]:
-        gateway = name == "gateway"
+        gateway = name in self._ports
         return {
             "PRIMUM_NATS_URL": self.nats_url,
             "PRIMUM_HOST": self._settings.host if gateway else "127.0.0.1",
-            "PRIMUM_PORT": str(self._port) if gateway else "0",
+            "PRIMUM_PORT": str(self._ports[name]) if gateway else "0",
             "PRIMUM_TOKEN": self.token if gateway else "",
             runtime.DATA: str(self._data),
-            runtime.RUNTIME: str(self.runtime_dir),
+            runtime.RUNTIME: str(self._runtime_dir_of(name)),
             **self._everywhere,
-            **self._env.get(name, {}),
+            **self._env.get(service_of(name), {}),
         }
 
     def _remember(self) -> None:
@@ -237,6 +255,16 @@ class Supervisor:
             f"{', '.join(waiting)} not ready {within} ({first.name}: {first.last_words})",
             advice=f"read the logs in {self.log_dir}",
         )
+
+
+def replicas_of(service: str, count: int) -> list[str]:
+    """Name the replicas of a service: `undo`, `undo-2`, `undo-3`."""
+    return [service, *(f"{service}-{number}" for number in range(2, count + 1))]
+
+
+def service_of(name: str) -> str:
+    """Return the service that a replica is one of."""
+    return name.partition("-")[0]
 
 
 async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:

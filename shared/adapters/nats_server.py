@@ -18,6 +18,7 @@ listen: "127.0.0.1:{port}"
 max_payload: {max_payload_bytes}
 jetstream: {{ store_dir: {store} }}
 ports_file_dir: {ports}
+{more}
 """
 _RANDOM_PORT: Final = -1
 
@@ -30,13 +31,19 @@ class EmbeddedNats:
     """A nats-server child on the loopback interface, JetStream on, its data in `data_dir`.
 
     An async context manager; `url`, `port` and `pid` hold while it is entered. Port 0 takes a free one. Its log is
-    `nats.log` in the folder. Raises NatsDidNotStart.
+    `nats.log` in the folder; `more` goes into its configuration. Raises NatsDidNotStart.
     """
 
     def __init__(
-        self, data_dir: Path, port: int = 0, *, max_payload_bytes: int = 8 * 1024 * 1024, start_timeout_s: float = 20
+        self,
+        data_dir: Path,
+        port: int = 0,
+        *,
+        max_payload_bytes: int = 8 * 1024 * 1024,
+        start_timeout_s: float = 20,
+        more: str = "",
     ) -> None:
-        self._dir, self.port = data_dir.absolute(), port
+        self._dir, self.port, self._more = data_dir.absolute(), port, more
         self._max_payload_bytes, self._start_timeout_s = max_payload_bytes, start_timeout_s
         self._process: Process | None = None
         self._lock: IO[str] | None = None
@@ -96,6 +103,7 @@ class EmbeddedNats:
                 max_payload_bytes=self._max_payload_bytes,
                 store=json.dumps(str(self._dir / "store")),
                 ports=json.dumps(str(self._dir)),
+                more=self._more,
             )
         )
         with (self._dir / "nats.log").open("wb") as log:
