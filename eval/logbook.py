@@ -28,11 +28,11 @@ class Logbook:
 
     def lost(self, acknowledged: set[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         """Alerts that a sender got a 2xx for, as (fingerprint, status, startsAt), and the stream does not have."""
-        stored = {(alert["fingerprint"], alert["status"], _to_ms(alert["starts_at"])) for alert in self.alerts}
+        stored = {(alert["fingerprint"], alert["status"], to_ms(alert["starts_at"])) for alert in self.alerts}
         return sorted(
             (mark, status, starts)
             for mark, status, starts in acknowledged
-            if (mark, status, _to_ms(starts)) not in stored
+            if (mark, status, to_ms(starts)) not in stored
         )
 
     def orphaned(self) -> list[str]:
@@ -50,7 +50,7 @@ class Logbook:
         return sorted({*under_way, *held})
 
 
-def _to_ms(stamp: str) -> datetime:
+def to_ms(stamp: str) -> datetime:
     """RFC 3339, cut to milliseconds: senders and stream print the same moment differently."""
     moment = datetime.fromisoformat(stamp)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli.evaluate import evaluate
 from shared.domain.errors import PrimumError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ runbook = typer.Typer(help="The runbooks: contracts of what may be done.", no_ar
 dead = typer.Typer(help="Messages that could not be handled.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(runbook, name="runbook")
 app.add_typer(dead, name="dead")
+app.add_typer(evaluate, name="eval")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again.")]

@@ -1,0 +1,179 @@
+"""The rows there are: who is struck, at which moment, while which faults are being dealt with."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from eval.crash.outside import AtRandom, ClockJumps, FullDisk, Outside
+from eval.crash.trouble import NATS, Act, Blow
+from eval.scenarios.alert_storm import AlertStorm
+from eval.scenarios.gray_node import GrayNode
+from eval.scenarios.misleading_rollout import MisleadingRollout
+from eval.scenarios.scenario import Scenario
+from eval.scenarios.wrong_image import WrongImage
+from eval.scenarios.wrong_selector import WrongSelector
+from services.cli.supervisor import SERVICES
+
+HEARTBEAT_TTL_S: Final = 3.0
+"""Shorter than a team's 10 s, so that a row ends sooner; the beat stays at 1 s."""
+HOLD_S: Final = HEARTBEAT_TTL_S + 3.0
+"""How long what is frozen stays so: its heartbeat is gone, and undo has taken over."""
+
+Kinds = tuple[type[Scenario], ...]
+QUICK: Final[Kinds] = (WrongImage, WrongSelector)
+"""Two incidents at once: mitigated, kept, watched, closed."""
+UNDONE: Final[Kinds] = (MisleadingRollout,)
+"""Tried, judged, taken back, then the right thing done."""
+ASKED: Final[Kinds] = (GrayNode,)
+"""A person is told, and approves."""
+STORM: Final[Kinds] = (AlertStorm,)
+
+_QUICK_LIFE_S: Final = 5.0
+_UNDONE_LIFE_S: Final = 14.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row to be."""
+
+    victim: str
+    moment: str
+    scenarios: Kinds
+    blows: tuple[Blow, ...] = ()
+    outside: Outside | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.victim}:{self.moment}"
+
+    def cast(self, rng: random.Random) -> list[Scenario]:
+        """Draw whom each fault hits; no service is hit twice."""
+        free = {role for kind in self.scenarios for role in (*kind.roles, *kind.others)}
+        drawn = []
+        for kind in sorted(self.scenarios, key=lambda kind: len(kind.roles)):
+            role = _draw(rng, kind.roles, free)
+            other = _draw(rng, kind.others, free) if kind.others else ""
+            drawn.append(kind(role, random.Random(rng.getrandbits(64)), other))
+        return drawn
+
+
+def _draw(rng: random.Random, roles: Sequence[str], free: set[str]) -> str:
+    role = rng.choice([role for role in roles if role in free])
+    free.discard(role)
+    return role
+
+
+def cases(rounds: int) -> list[Case]:
+    """All rows, `rounds` of them at random for each victim."""
+    return [*_at_random(rounds), *_at_edges(), *_frozen(), *_together(), *_clocks(), *_disks()]
+
+
+# Which appends of a service are walked through, by which faults.
+_APPENDS: Final[Sequence[tuple[str, Kinds, Sequence[str]]]] = (
+    ("gateway", QUICK, ("put",)),
+    ("gateway", ASKED, ("notify", "Noted", "Approved")),
+    ("detector", QUICK, ("Opened", "AlertJoined", "Quiet")),
+    ("diagnoser", QUICK, ("DiagnosisStarted", "Diagnosed")),
+    ("mitigator", QUICK, ("TransactionOpened", "Intended", "write", "StepApplied", "Applied", "Kept")),
+    ("mitigator", UNDONE, ("UndoRequested",)),
+    ("undo", UNDONE, ("TransactionSeized", "mark", "UndoIntended", "write", "UndoStepApplied", "Undone")),
+)
+
+
+def _at_random(rounds: int) -> Iterator[Case]:
+    for victim in (*SERVICES, NATS):
+        kinds, life_s = (UNDONE, _UNDONE_LIFE_S) if victim == "undo" else (QUICK, _QUICK_LIFE_S)
+        for number in range(rounds):
+            if number % 2 and victim in ("gateway", "detector", NATS):
+                kinds = STORM
+            yield Case(victim, "at random", kinds, outside=AtRandom((victim,), life_s))
+
+
+def _at_edges() -> Iterator[Case]:
+    for victim, kinds, names in _APPENDS:
+        for name in names:
+            for side in ("before", "after"):
+                edge = f"{side} {name}"
+                yield Case(victim, edge, kinds, (Blow(victim, edge, (victim,)),))
+    for victim in ("detector", "diagnoser", "mitigator", "undo"):
+        kinds = UNDONE if victim == "undo" else QUICK
+        yield Case(victim, "before ack", kinds, (Blow(victim, "before ack", (victim,)),))
+    yield Case("detector", "before ack of a storm", STORM, (Blow("detector", "before ack", ("detector",), passing=30),))
+    for host, kinds, edges in (
+        ("gateway", QUICK, ("before put", "after put")),
+        ("detector", QUICK, ("before Opened", "after Opened")),
+        ("mitigator", QUICK, ("before TransactionOpened", "after Intended", "before StepApplied", "before Kept")),
+        ("mitigator", UNDONE, ("before UndoRequested", "after UndoRequested")),
+        ("undo", UNDONE, ("before UndoIntended", "after UndoIntended", "before Undone")),
+    ):
+        for edge in edges:
+            yield Case(NATS, f"{edge} of {host}", kinds, (Blow(host, edge, (NATS,)),))
+
+
+def _frozen() -> Iterator[Case]:
+    """Longer than a heartbeat is believed: who held a transaction has lost it when it wakes up."""
+    for victim, kinds, edges in (
+        ("gateway", QUICK, ("before put",)),
+        ("detector", QUICK, ("before Opened", "before Quiet")),
+        ("diagnoser", QUICK, ("before Diagnosed",)),
+        ("mitigator", QUICK, ("before Intended", "before write", "before StepApplied", "before Kept")),
+        ("undo", UNDONE, ("before UndoIntended", "before write", "before Undone")),
+        (NATS, QUICK, ()),
+    ):
+        yield Case(
+            victim,
+            f"frozen {HOLD_S:g} s at random",
+            kinds,
+            outside=AtRandom((victim,), _UNDONE_LIFE_S if kinds is UNDONE else _QUICK_LIFE_S, Act.FREEZE, HOLD_S),
+        )
+        for edge in edges:
+            yield Case(victim, f"frozen {HOLD_S:g} s {edge}", kinds, (Blow(victim, edge, (victim,), Act.FREEZE),))
+    for edge in ("after Intended", "after Applied"):
+        blow = Blow("mitigator", edge, (NATS,), Act.FREEZE)
+        yield Case(NATS, f"frozen {HOLD_S:g} s {edge} of mitigator", QUICK, (blow,))
+
+
+def _together() -> Iterator[Case]:
+    """Two at once, one after the other, and the power cut."""
+    for pair, kinds in (
+        (("mitigator", "undo"), UNDONE),
+        ((NATS, "mitigator"), QUICK),
+        (("detector", "gateway"), STORM),
+        (("diagnoser", "mitigator"), QUICK),
+        ((*SERVICES, NATS), QUICK),
+    ):
+        victim = "+".join(pair) if len(pair) == 2 else "everything"
+        life_s = _UNDONE_LIFE_S if kinds is UNDONE else _QUICK_LIFE_S
+        yield Case(victim, "at random", kinds, outside=AtRandom(pair, life_s))
+    yield Case(
+        "mitigator+undo",
+        "after write, then before UndoIntended",
+        QUICK,
+        (Blow("mitigator", "after write", ("mitigator",)), Blow("undo", "before UndoIntended", ("undo",))),
+    )
+    yield Case(
+        "mitigator+undo",
+        "after StepApplied, then after write",
+        QUICK,
+        (Blow("mitigator", "after StepApplied", ("mitigator",)), Blow("undo", "after write", ("undo",))),
+    )
+    yield Case(
+        "mitigator+nats", "both after Intended", QUICK, (Blow("mitigator", "after Intended", (NATS, "mitigator")),)
+    )
+    yield Case("nats+undo", "both after UndoIntended", UNDONE, (Blow("undo", "after UndoIntended", (NATS, "undo")),))
+
+
+def _clocks() -> Iterator[Case]:
+    for service in SERVICES:
+        kinds = UNDONE if service == "undo" else QUICK
+        for named, off_s in (
+            ("1 h fast", (3600.0,)),
+            ("1 h slow", (-3600.0,)),
+            ("5 min to and fro", (300.0, -300.0, 0.0)),
+        ):
+            yield Case(service, f"clock {named}", kinds, outside=ClockJumps(service, off_s, every_s=2.0))
+
+
+def _disks() -> Iterator[Case]:
+    yield Case(NATS, "disk full", QUICK, outside=FullDisk(_QUICK_LIFE_S, for_s=4.0))
