@@ -37,3 +37,45 @@ def crash(  # noqa: PLR0913 - one parameter an option
 
     options = run.Options(scope, seed, tuple(only or ()), rounds, quick, jobs, fail_fast, within_s, sabotage, as_json)
     raise typer.Exit(run.main(options))
+
+
+@evaluate.command(
+    epilog="Example: primum eval simulate --seeds 1000 --jobs 2 --json; exit status 1 if a promise was broken"
+)
+def simulate(  # noqa: PLR0913 - one parameter an option
+    *,
+    seeds: Annotated[int, typer.Option(min=1, help="So many seeds in a row.")] = 100,
+    first: Annotated[int, typer.Option("--first", "--seed", min=0, help="The first of them.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that play them.")] = 1,
+    sabotage: Annotated[
+        str | None,
+        typer.Option(
+            help="Put a defect in, which must be found: no-compare-and-swap, ack-before-append, ignores-the-epoch "
+            "or undo-skips-the-unconfirmed."
+        ),
+    ] = None,
+    without: Annotated[
+        list[int] | None, typer.Option(help="Leave out the fault of this number; may be repeated.")
+    ] = None,
+    shrink: Annotated[
+        bool, typer.Option("--shrink/--no-shrink", help="Leave out what a broken promise does not take.")
+    ] = True,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first broken promise.")] = False,
+    story: Annotated[bool, typer.Option("--story", help="Tell the story of each seed, on stderr.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """All of Primum and a cluster on virtual time, with faults and crashes from a seed: no promise may be broken."""
+    from eval.simulation import command
+
+    options = command.Options(
+        seeds=seeds,
+        first=first,
+        jobs=jobs,
+        sabotage=sabotage,
+        without=frozenset(without or ()),
+        shrink=shrink,
+        fail_fast=fail_fast,
+        story=story,
+        as_json=as_json,
+    )
+    raise typer.Exit(command.simulate(options))

@@ -1,0 +1,261 @@
+"""One seed, whole: the world, the five services, the faults, the referee; it ends when all is over, or at a breach."""
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from starlette.applications import Starlette
+
+from eval.lab.alertmanager import Notification
+from eval.oracles import Objects, restore, written_objects
+from eval.simulation import chaos, ending
+from eval.simulation.bus import ServerClock, SimBus
+from eval.simulation.cluster import ApiServer, unreachable
+from eval.simulation.loop import VirtualLoop, run
+from eval.simulation.people import Callers, Operator, Receiver
+from eval.simulation.plan import CALM_S, STARTS_S, Plan
+from eval.simulation.ports import no_metrics, not_notified
+from eval.simulation.process import Process
+from eval.simulation.referee import InvariantBrokenError, Referee
+from eval.simulation.services import HEARTBEAT_TTL_S, WAKES_ON, Outside, Service
+from eval.simulation.story import Story
+from eval.simulation.thrift import thrift
+from eval.simulation.ways import Way
+from eval.simulation.world import SimWorld
+from services.gateway.decide import plans_shown
+from shared.domain.errors import LedgerUnavailable
+from shared.domain.events import Owner
+from shared.domain.incident import State
+from shared.testing.virtual_clock import SeededIdentity
+
+ENDS_WITHIN_S: Final = 900.0
+"""After the calm began."""
+LOOKS_EVERY_S: Final = 5.0
+STAYS_S: Final = 20.0
+"""So long it must stay over before it is."""
+_RESTARTS_S: Final = 2.0
+
+Sabotage = Callable[[Outside], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a seed went."""
+
+    seed: int
+    invariant: str
+    """Empty if all of them held."""
+    how: str
+    story: tuple[str, ...]
+    digest: str
+    counts: Mapping[str, int]
+    virtual_s: float
+
+    @property
+    def ok(self) -> bool:
+        return not self.invariant
+
+
+@dataclass
+class Simulation:
+    """Everything that one seed plays with."""
+
+    plan: Plan
+    sabotage: Sabotage | None = None
+    loop: VirtualLoop = field(default_factory=VirtualLoop)
+    stuck_at: datetime | None = None
+    resumes: bool = False
+    restarts_after_s: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seed = self.plan.seed
+        self.story = Story(self.loop.time)
+        self._skews: dict[Owner, float] = {}
+        self._numbers = itertools.count(1)
+        self._running: dict[Process, Service] = {}
+        self.bus = SimBus(
+            ServerClock(self.loop),
+            SeededIdentity(seed),
+            heartbeat_ttl_s=HEARTBEAT_TTL_S,
+            way=self._way("ledger", 5.0, LedgerUnavailable),
+            story=self.story,
+            rng=random.Random(f"bus {seed}"),
+            wakes_on=dict(WAKES_ON),
+        )
+        self.world = SimWorld(seed, self.loop, self.story, self._post)
+        self.api = ApiServer(self.world.store, self._way("api", 10.0, unreachable))
+        self.prometheus = self._way("prometheus", 5.0, no_metrics)
+        self.people = self._way("people", 10.0, not_notified)
+        self.receiver = Receiver(self.story)
+        self.callers = Callers(self.loop, random.Random(f"calls {seed}"), self.story, self._gateways)
+        self.operator = Operator(self.loop, random.Random(f"operator {seed}"), self.callers, self._open_ones, CALM_S)
+        self.referee = Referee(self.bus, self.world.store, self.story, self.plan.mode, self.callers.ordered)
+        self.bus.on_stored, self.bus.on_pause_read = self.referee.on_stored, self.referee.on_pause_read
+        self.api.on_write = self.referee.on_write
+        self.outside = Outside(
+            world=self.world,
+            bus=self.bus,
+            api=self.api,
+            prometheus=self.prometheus,
+            people=self.people,
+            receive=self.receiver.take,
+            mode=self.plan.mode,
+            stuck_at=lambda: self.stuck_at,
+            on_bug=self._bug,
+        )
+        if self.sabotage is not None:
+            self.sabotage(self.outside)
+
+    def _way(self, name: str, timeout_s: float, failure: Callable[[str], Any]) -> Way:
+        return Way(name, self.loop, random.Random(f"{name} {self.plan.seed}"), timeout_s, failure)
+
+    def _bug(self, who: str, what: str) -> None:
+        self.referee.whistle(InvariantBrokenError("no bugs", f"{who}: {what}"))
+
+    # --- running
+
+    def run(self) -> Result:
+        """Play it to its end."""
+        with thrift():
+            virtual_s = run(self.loop, self._play())
+        broken = self.referee.broken
+        return Result(
+            seed=self.plan.seed,
+            invariant=broken.invariant if broken else "",
+            how=broken.how if broken else "",
+            story=tuple(self.story.told()),
+            digest=self.story.digest(),
+            counts=self.story.count(),
+            virtual_s=virtual_s,
+        )
+
+    async def _play(self) -> float:
+        background: list[asyncio.Task[Any]] = []
+
+        def begin(coroutine: Coroutine[Any, Any, None], name: str) -> None:
+            background.append(self.loop.create_task(coroutine, name=name))
+
+        begin(self.world.live(), "world")
+        await self.world.until(self.world.settled, STARTS_S)
+        self.world.forget_events()
+        self.world.store.subscribe(self.referee.on_change)
+        for owner, count in self.plan.replicas.items():
+            for _ in range(count):
+                self._start(owner)
+        for fault in self.plan.played:
+            begin(chaos.play(self, fault), f"fault {fault}")
+        begin(self.operator.work(), "operator")
+        while not self._done(background):
+            await self.loop.sleep(LOOKS_EVERY_S)
+            await self._calm()
+        if self.referee.broken is None:
+            for breach in ending.examine(self):
+                self.referee.whistle(breach)
+        return self.loop.time()
+
+    def _done(self, background: list[asyncio.Task[Any]]) -> bool:
+        if self.referee.broken is not None:
+            return True
+        for task in background:
+            if task.done() and not task.cancelled():
+                task.result()  # chaos itself must not fail in silence
+        if self.loop.time() > CALM_S + ENDS_WITHIN_S:
+            return True
+        if self.loop.time() < CALM_S + LOOKS_EVERY_S or not ending.over(self):
+            self._over_since_s = self.loop.time()
+            return False
+        return self.loop.time() - self._over_since_s >= STAYS_S
+
+    async def _calm(self) -> None:
+        """What people and supervisors see to: a pause ends, nobody aims at a process any more."""
+        if self.loop.time() >= CALM_S:
+            for process in self._running:
+                process.spare()
+        if self.bus.paused is not None and (self.resumes or self.loop.time() >= CALM_S):
+            self.resumes = False
+            await self.callers.order("resume", "/api/resume", {"by": "operator"})
+
+    # --- processes
+
+    def _start(self, owner: Owner) -> None:
+        process = Process(owner, f"{owner}-{next(self._numbers)}", self.loop, self.story)
+        process.skew_s = self._skews.get(owner, 0.0)
+        process.broken = lambda error: self._bug(process.name, f"a loop ended: {type(error).__name__}: {error}")
+        process.ends.append(lambda: self._ended(process))
+        self.story.tell("start", process.name, "")
+        service = Service(process, self.outside)
+        self._running[process] = service
+        service.start()
+
+    def _ended(self, process: Process) -> None:
+        del self._running[process]
+        after_s = self.restarts_after_s.pop(process.name, _RESTARTS_S)
+        self.loop.call_later(after_s, self._start, process.owner)
+
+    def running(self, owner: Owner) -> list[Process]:
+        """The processes of a service that live, the oldest first."""
+        return [process for process in self._running if process.owner is owner]
+
+    def skew(self, owner: Owner, seconds: float) -> None:
+        """Set the wall clock of a service's machines wrong by so much."""
+        self._skews[owner] = seconds
+        for process in self.running(owner):
+            process.skew_s = seconds
+        self.story.tell("clock", str(owner), f"is {seconds:+.1f} s off")
+
+    # --- people
+
+    def _gateways(self) -> list[tuple[Process, Starlette]]:
+        return [(process, service.app) for process, service in self._running.items() if service.app is not None]
+
+    def _post(self, notification: Notification) -> None:
+        alertmanager = self.world.alertmanager
+
+        def settle(how: str) -> None:
+            match how:
+                case "delivered":
+                    alertmanager.delivered(notification, self.world.now_s, self.loop.wall())
+                case "refused":
+                    alertmanager.refuse(notification, self.world.now_s)
+                case _:
+                    alertmanager.failed(notification, self.world.now_s)
+
+        self.loop.create_task(self.callers.deliver(notification, settle), name="alertmanager")
+
+    def _open_ones(self) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        for known, state in self.referee.states.items():
+            if state is State.CLOSED:
+                continue
+            incident = self.bus.folded(known)
+            found.append(
+                {
+                    "id": known,
+                    "state": str(state),
+                    "sequence": incident.sequence,
+                    "pending": incident.pending.hash if incident.pending else "",
+                    "plans": plans_shown(self.bus.events[known]),
+                    "transactions": [deal.id for deal in incident.transactions],
+                }
+            )
+        return found
+
+    # --- the cluster
+
+    def changed_since(self, before: Objects) -> Objects:
+        """What of it stands otherwise now, as it stood then."""
+        now = written_objects(self.world)
+        return {key: body for key, body in before.items() if now.get(key) != body}
+
+    def put_back(self, objects: Objects, why: str) -> None:
+        """Restore these objects, as their owner would."""
+        restore(self.world, objects)
+        self.story.tell("fault", "owner", why)
+
+    def counts(self) -> Counter[str]:
+        return self.story.count()

@@ -1,0 +1,39 @@
+"""The simulation at length, and that it finds what is put in on purpose; what tests/simulation is too short for."""
+
+import pytest
+
+from eval.simulation.command import Options, Tally, play
+from eval.simulation.plan import draw
+
+MANY = 150
+FOUND_WITHIN = 40
+
+
+@pytest.mark.timeout(600)
+def test_no_promise_is_broken_by_many_seeds() -> None:
+    """A few hours of virtual time, with dozens of crashes."""
+    tally = Tally(Options())
+    for seed in range(1, MANY + 1):
+        tally.add(play(draw(seed)))
+    assert not tally.failures, "\n".join(f"{one.seed}: {one.invariant}: {one.how}" for one in tally.failures)
+    assert tally.counts["kill"] > MANY / 4
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("sabotage", "invariant"),
+    [
+        ("no-compare-and-swap", "legal walk"),
+        ("ack-before-append", "no alert is lost"),
+        ("undo-skips-the-unconfirmed", "nothing is left behind"),
+    ],
+)
+def test_a_defect_put_in_on_purpose_is_found(sabotage: str, invariant: str) -> None:
+    """Within a modest number of seeds, and named for what it breaks."""
+    found = set()
+    for seed in range(1, FOUND_WITHIN + 1):
+        result = play(draw(seed), sabotage)
+        found.add(result.invariant)
+        if invariant in found:
+            return
+    raise AssertionError(f"not found in {FOUND_WITHIN} seeds; found {found}")
