@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli.bench import bench
 from services.cli.evaluate import evaluate
 from shared.domain.errors import PrimumError
 
@@ -22,6 +23,7 @@ dead = typer.Typer(help="Messages that could not be handled.", no_args_is_help=T
 app.add_typer(runbook, name="runbook")
 app.add_typer(dead, name="dead")
 app.add_typer(evaluate, name="eval")
+app.add_typer(bench, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again.")]

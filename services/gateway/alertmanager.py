@@ -14,7 +14,6 @@ from pydantic_core import from_json
 
 from shared.domain.alert import Alert, AlertStatus
 from shared.domain.errors import PrimumError
-from shared.domain.frozen import Json
 from shared.domain.ids import ClusterName, Fingerprint
 
 VERSION: Final = "4"
@@ -38,7 +37,8 @@ class _Payload(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     version: str
-    alerts: list[Json]
+    alerts: list[object]
+    """Each is validated by itself: one that is wrong keeps no other out."""
     truncated_alerts: int = Field(default=0, alias="truncatedAlerts")
 
 
@@ -73,7 +73,10 @@ def parse(body: bytes, cluster: ClusterName) -> Delivery:
     refused: list[str] = []
     for index, posted in enumerate(payload.alerts):
         try:
-            alerts.append(_alert(posted, cluster))
+            alert = _alert(posted, cluster)
+            if len(body) > MAX_ALERT_BYTES:  # in a smaller one no alert can be too large
+                _check_size(alert)
+            alerts.append(alert)
         except ValidationError as error:
             refused.append(f"alert {index}: {in_words(error)}")
         except PayloadInvalid as error:
@@ -106,10 +109,10 @@ def _envelope(body: bytes) -> _Payload:
         raise PayloadInvalid(f"the payload is not Alertmanager's: {in_words(error)}") from error
 
 
-def _alert(posted: Json, cluster: ClusterName) -> Alert:
+def _alert(posted: object, cluster: ClusterName) -> Alert:
     said = _Posted.model_validate(posted)
     ends_at = None if said.ends_at == _NEVER else said.ends_at
-    alert = Alert(
+    return Alert(
         cluster=cluster,
         fingerprint=Fingerprint(said.fingerprint or _fingerprint(said.labels)),
         status=said.status,
@@ -119,9 +122,11 @@ def _alert(posted: Json, cluster: ClusterName) -> Alert:
         ends_at=ends_at,
         generator_url=said.generator_url,
     )
+
+
+def _check_size(alert: Alert) -> None:
     if (size_bytes := len(alert.model_dump_json().encode())) > MAX_ALERT_BYTES:
         raise PayloadInvalid(f"it is {size_bytes} bytes long, the most is {MAX_ALERT_BYTES}")
-    return alert
 
 
 def _fingerprint(labels: dict[str, str]) -> str:

@@ -1,6 +1,5 @@
 """What the gateway does, in order: store alerts, carry out orders, tell people."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,8 +21,6 @@ from shared.ports.clock import Clock
 from shared.ports.ledger import Activities, Inbox, Ledger
 from shared.ports.notifier import Notifier
 
-AT_ONCE: Final = 64
-"""Alerts of one call that are on their way to the inbox at the same time."""
 _TRIES: Final = 5
 """How often an order is decided again because somebody appended first."""
 _SEARCHED: Final = 1000
@@ -32,15 +29,7 @@ _SEARCHED: Final = 1000
 
 async def store(alerts: Sequence[Alert], inbox: Inbox) -> None:
     """Return once every alert is durable. Raises LedgerUnavailable; then the caller sends them all again."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def put(alert: Alert) -> None:
-        async with gate:
-            await inbox.put(alert)
-
-    for outcome in await asyncio.gather(*map(put, alerts), return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
+    await inbox.put(*alerts)
 
 
 async def known(incident: IncidentId, ledger: Ledger) -> Incident:

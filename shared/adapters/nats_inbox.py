@@ -14,7 +14,12 @@ class NatsInbox:
     def __init__(self, connection: Client, timeout_s: float = 5.0) -> None:
         self._stream = NatsStream(connection, streams.ALERTS, timeout_s)
 
-    async def put(self, alert: Alert) -> None:
-        said = {"Nats-Msg-Id": alert.delivery_id, "ce-id": alert.delivery_id, **traceparent("", alert.delivery_id)}
-        subject = subjects.alert(alert.cluster, alert.fingerprint)
-        await self._stream.write(Write(subject, alert.model_dump_json().encode(), said))
+    async def put(self, *alerts: Alert) -> None:
+        await self._stream.write_each(*map(message, alerts))
+
+
+def message(alert: Alert) -> Write:
+    """Return an alert as the stream keeps it; its Msg-Id is what repeats are known by."""
+    id_ = alert.delivery_id
+    said = {"Nats-Msg-Id": id_, "ce-id": id_, **traceparent("", id_)}
+    return Write(subjects.alert(alert.cluster, alert.fingerprint), alert.model_dump_json().encode(), said)

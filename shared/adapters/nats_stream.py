@@ -1,5 +1,6 @@
 """What the adapters need of one JetStream stream: checked writes, atomic batches, and reads without a consumer."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,10 @@ from typing import Final, NamedTuple
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.errors import APIError
 
-from shared.domain.errors import Conflict, LedgerUnavailable, Refuse
+from shared.adapters.nats_pipeline import Pipeline
+from shared.domain.errors import Conflict, LedgerUnavailable, PrimumError, Refuse
 from shared.domain.frozen import Json
 
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
@@ -64,6 +67,7 @@ class NatsStream:
 
     def __init__(self, connection: Client, name: str, timeout_s: float) -> None:
         self._connection, self.name, self._timeout_s = connection, name, timeout_s
+        self._pipeline = Pipeline(connection)
 
     async def write(self, *writes: Write, batch_id: str = "") -> int:
         """Write all or nothing, and return the sequence of the last one; a batch has the ones just before it.
@@ -82,17 +86,36 @@ class NatsStream:
             for write, each in zip(first, headers, strict=False):
                 await self._connection.publish(write.subject, write.data, headers=each)
             reply = await self._connection.request(last.subject, last.data, self._timeout_s, headers=headers[-1])
-        except nats.errors.NoRespondersError as error:
-            raise LedgerUnavailable(f"no stream takes {last.subject}") from error
-        except nats.errors.MaxPayloadError as error:
-            size, most = max(len(write.data) for write in writes), self._connection.max_payload
-            raise Refuse(
-                f"a message of {size} bytes to {self.name} is too large: NATS takes {most}",
-                advice="raise max_payload in its settings",
-            ) from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise OutcomeUnknown(f"no word on a write to {self.name} ({type(error).__name__})") from error
+            raise self._failed(writes, error) from error
         return self._sequence(reply)
+
+    async def write_each(self, *writes: Write) -> None:
+        """Write messages that stand for themselves, many on their way at once; return once every one is stored.
+
+        Without expectations. Raises as `write` does, and then any of them may be stored.
+        """
+        self._must_be_connected()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._pipeline.publish(writes)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise self._failed(writes, error) from error
+
+    def _failed(self, writes: Sequence[Write], error: Exception) -> PrimumError:
+        """Say what a write's failure means."""
+        match error:
+            case nats.errors.NoRespondersError():
+                return LedgerUnavailable(f"no stream takes {writes[-1].subject}")
+            case nats.errors.MaxPayloadError():
+                size, most = max(len(write.data) for write in writes), self._connection.max_payload
+                return Refuse(
+                    f"a message of {size} bytes to {self.name} is too large: NATS takes {most}",
+                    advice="raise max_payload in its settings",
+                )
+            case APIError():
+                return LedgerUnavailable(f"{self.name} refused a write ({error.err_code}: {error.description})")
+        return OutcomeUnknown(f"no word on a write to {self.name} ({type(error).__name__})")
 
     def _sequence(self, reply: Msg) -> int:
         answer = json.loads(reply.data)

@@ -34,13 +34,17 @@ class _Server(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """Bind the address. Raises PrimumError if it is taken or not ours."""
     try:
-        return socket.create_server(
+        listening = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
         )
+        # Connections inherit it. asyncio sets it on sockets that name their protocol, and these do not: head and body
+        # of an answer are two packets, and the second one would wait 40 ms for the caller's delayed acknowledgement.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise PrimumError(
             f"cannot listen on {host}:{port} ({error.strerror})", advice="choose another with PRIMUM_HOST, PRIMUM_PORT"
         ) from error
+    return listening
 
 
 def url_of(listening: socket.socket) -> str:

@@ -69,8 +69,11 @@ class Ledger(Protocol):
 class Inbox(Protocol):
     """Where alerts become durable."""
 
-    async def put(self, alert: Alert) -> None:
-        """Store an alert; return only once it is durable. An exact repeat is stored once. Raises LedgerUnavailable."""
+    async def put(self, *alerts: Alert) -> None:
+        """Store alerts; return only once every one is durable. An exact repeat is stored once.
+
+        Raises LedgerUnavailable: some of them may be stored then, and all of them can be put again.
+        """
 
 
 class Timers(Protocol):

@@ -131,8 +131,9 @@ class MemoryInbox:
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
 
-    async def put(self, alert: Alert) -> None:
-        self._bus.alerts.setdefault(alert.delivery_id, alert)
+    async def put(self, *alerts: Alert) -> None:
+        for alert in alerts:
+            self._bus.alerts.setdefault(alert.delivery_id, alert)
 
 
 class MemoryTimers:

@@ -11,6 +11,13 @@ async def test_an_exact_repeat_is_fine(ports: Ports) -> None:
     await ports.inbox().put(an_alert())
 
 
+async def test_many_are_put_at_once(ports: Ports) -> None:
+    """More than are ever on their way together, with repeats among them; and none at all is fine, too."""
+    inbox = ports.inbox()
+    await inbox.put(*(an_alert(fingerprint=f"f{number % 900}") for number in range(1000)))
+    await inbox.put()
+
+
 async def test_a_holder_lives_while_it_beats(ports: Ports) -> None:
     """A heartbeat says of one holder that it lives, and nothing of any other."""
     heartbeats = ports.heartbeats()

@@ -1,0 +1,1 @@
+"""What the gateway takes in, and how fast, beside the same JetStream without it."""

@@ -1,0 +1,113 @@
+"""Publishing with many messages on their way to JetStream, of all callers together never more than so many.
+
+nats-py's own `publish_async` keeps a place taken for ever when a publish fails or is cancelled (2.16), and turns a
+cancellation into an error of its own.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+_ON_THE_WAY: Final = 512
+"""Sent and not acknowledged yet. More does not make JetStream faster, each message only waits longer."""
+_NO_RESPONDERS: Final = "503"
+
+
+class Message(Protocol):
+    """What is published."""
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+    def wire_headers(self) -> dict[str, str]: ...
+
+
+class _Batch:
+    """The messages of one call: done when the last one was acknowledged, failed with the first refusal."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def heard(self, reply: Msg) -> None:
+        self._left -= 1
+        if self.done.done():
+            return
+        if (error := _refusal(reply)) is not None:
+            self.done.set_exception(error)
+        elif self._left == 0:
+            self.done.set_result(None)
+
+
+class Pipeline:
+    """One way to JetStream, shared by whoever publishes over a connection."""
+
+    def __init__(self, connection: Client, on_the_way: int = _ON_THE_WAY) -> None:
+        self._connection = connection
+        self._free = asyncio.Semaphore(on_the_way)
+        self._waiting: dict[str, _Batch] = {}
+        self._numbers = itertools.count(1)
+        self._inbox = ""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Return once the server has acknowledged every message.
+
+        Raises nats-py's errors: NoRespondersError, APIError for what a stream refuses, MaxPayloadError. Cancelled, or
+        after an error, it waits for none of them any longer, and any of them may be stored.
+        """
+        if not messages:
+            return
+        await self._listen()
+        batch, tokens = _Batch(len(messages)), list[str]()
+        try:
+            for message in messages:
+                await self._free.acquire()
+                token = str(next(self._numbers))
+                tokens.append(token)
+                self._waiting[token] = batch
+                await self._connection.publish(
+                    message.subject, message.data, f"{self._inbox}.{token}", message.wire_headers()
+                )
+            await batch.done
+        finally:
+            batch.done.cancel()
+            for token in tokens:
+                self._forget(token)
+
+    async def _listen(self) -> None:
+        if not self._inbox:
+            inbox = self._connection.new_inbox()
+            await self._connection.subscribe(f"{inbox}.*", cb=self._on_reply)
+            self._inbox = inbox
+
+    async def _on_reply(self, reply: Msg) -> None:
+        if (batch := self._forget(reply.subject.rpartition(".")[2])) is not None:
+            batch.heard(reply)
+
+    def _forget(self, token: str) -> _Batch | None:
+        """Free the message's place, unless that was done."""
+        batch = self._waiting.pop(token, None)
+        if batch is not None:
+            self._free.release()
+        return batch
+
+
+def _refusal(reply: Msg) -> nats.errors.Error | None:
+    if reply.headers is not None and reply.headers.get("Status") == _NO_RESPONDERS:
+        return nats.errors.NoRespondersError()
+    try:
+        if error := json.loads(reply.data).get("error"):
+            nats.js.errors.APIError.from_error(error)  # raises, whatever its annotation says
+    except nats.js.errors.APIError as refusal:
+        return refusal
+    return None

@@ -1,0 +1,55 @@
+"""Many messages on their way at once, on a real server: each is stored once, and a failure leaves no place taken."""
+
+import asyncio
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import APIError
+
+from shared.adapters.nats_pipeline import Pipeline
+from shared.adapters.nats_stream import NatsStream, Write
+
+
+def messages(count: int, subject: str = "primum.alert.c", start: int = 0) -> list[Write]:
+    return [Write(f"{subject}.{number}", b"{}", {"Nats-Msg-Id": str(number)}) for number in range(start, start + count)]
+
+
+async def stored(connection: Client) -> int:
+    return len(await NatsStream(connection, "ALERTS", 5).after("primum.alert.>"))
+
+
+async def test_all_of_several_callers_are_stored(connection: Client) -> None:
+    """Each call returns when its own are stored, though all share the way."""
+    pipeline = Pipeline(connection, on_the_way=50)
+    await asyncio.gather(*(pipeline.publish(messages(100, start=1000 * caller)) for caller in range(5)))
+    assert await stored(connection) == 500
+
+
+async def test_what_no_stream_takes_fails(connection: Client) -> None:
+    """And the others of its call may be stored."""
+    with pytest.raises(nats.errors.NoRespondersError):
+        await Pipeline(connection).publish([*messages(3), *messages(1, "nobody.listens")])
+
+
+async def test_what_a_stream_refuses_fails(connection: Client) -> None:
+    """With the server's own words."""
+    wrong = Write("primum.alert.c.f", b"{}", {"Nats-Expected-Last-Sequence": "77"})
+    with pytest.raises(APIError, match="wrong last sequence"):
+        await Pipeline(connection).publish([wrong])
+
+
+async def test_failures_leave_no_place_taken(connection: Client) -> None:
+    """Too large, cancelled, refused: the next call has all the room there is."""
+    pipeline = Pipeline(connection, on_the_way=2)
+    for _ in range(3):
+        with pytest.raises(nats.errors.MaxPayloadError):
+            await pipeline.publish([Write("primum.alert.c.f", b" " * (connection.max_payload + 1))])
+        with pytest.raises(nats.errors.NoRespondersError):
+            await pipeline.publish(messages(2, "nobody.listens"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await pipeline.publish(messages(9, start=100))
+    async with asyncio.timeout(10):
+        await pipeline.publish(messages(9))
+    assert await stored(connection) >= 9
