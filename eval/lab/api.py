@@ -3,8 +3,10 @@
 import asyncio
 import hmac
 import json
+import socket
+import struct
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, assert_never, cast
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,8 +15,9 @@ from starlette.routing import Route
 
 from eval.lab import discovery, verbs
 from eval.lab.errors import ApiError, bad_request, forbidden, not_allowed
-from eval.lab.faults import Faults
+from eval.lab.faults import FLOW, Answered, Faults, Overloaded, Reset, Trouble
 from eval.lab.kinds import BY_PLURAL, Kind, Obj
+from eval.lab.listing import list_objects
 from eval.lab.store import Store, Writer, rehearse
 from eval.lab.verbs import Target
 from eval.lab.watch import Watches, WatchRequest
@@ -26,6 +29,34 @@ DEFAULT_WATCH_S: Final = 1800.0
 
 def _json(body: Obj, code: int = 200) -> Response:
     return Response(json.dumps(body), code, media_type="application/json")
+
+
+def _refusal(error: ApiError) -> Response:
+    return Response(json.dumps(error.status()), error.code, error.headers, "application/json")
+
+
+async def _reset(request: Request) -> Response:
+    """Make the peer see ECONNRESET: with no time to linger, closing a socket sends RST instead of FIN."""
+    transport = cast("Any", request.receive).__self__.transport  # uvicorn's; ASGI has no word for this
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return Response()  # to nobody
+
+
+async def _bad(trouble: Trouble, request: Request) -> Response:
+    match trouble.answer:
+        case Overloaded(retry_after_s=after_s):
+            headers = {} if after_s is None else {"Retry-After": str(after_s)}
+            return PlainTextResponse("Too many requests, please try again later.\n", 429, headers)
+        case Answered(error=error):
+            return _refusal(error)
+        case Reset():
+            return await _reset(request)
+        case _:
+            assert_never(trouble.answer)
 
 
 def _unknown_path() -> ApiError:
@@ -46,13 +77,33 @@ def locate(group: str, version: str, path: str) -> Target:
     return Target(kind, namespace if kind.namespaced else "", name, sub)
 
 
+def _watches(query: Mapping[str, str]) -> bool:
+    return query.get("watch", "").lower() in {"1", "true"}
+
+
+def _verb(request: Request, target: Target) -> str:
+    """The verb as RBAC knows it; an eviction is a `create` there, and has its own name here."""
+    if request.method == "GET":
+        return "get" if target.name else "watch" if _watches(request.query_params) else "list"
+    if target.subresource == "eviction":
+        return "evict"
+    return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[request.method]
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError as error:
+        raise bad_request(f"the body is not JSON: {error}") from error
+
+
 class Api:
     """The routes; `app` is the ASGI application."""
 
     def __init__(self, store: Store, faults: Faults, token: str, read_log: ReadLog, extra: list[Route]) -> None:
         self._store = store
         self._faults = faults
-        self._token = token
+        self.token = token
         self._read_log = read_log
         self._closing = asyncio.Event()
         self._watches = Watches(store)
@@ -82,7 +133,7 @@ class Api:
     async def _refused(self, _request: Request, error: Exception) -> Response:
         if not isinstance(error, ApiError):
             raise error
-        return _json(error.status(), error.code)
+        return _refusal(error)
 
     async def _ready(self, _request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -93,7 +144,7 @@ class Api:
 
     def _authenticate(self, request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+        if not hmac.compare_digest(given.encode(), self.token.encode()):
             raise ApiError(401, "Unauthorized", "Unauthorized")
 
     def _open(self, document: Callable[[Mapping[str, str]], Obj]) -> Callable[[Request], Any]:
@@ -111,31 +162,28 @@ class Api:
             await self._closing.wait()  # the client gives up first, or the lab closes
             raise ApiError(503, "ServiceUnavailable", "the lab is closing")
         raw = await request.body()
-        self._admit(request, target)
-        if request.method == "GET":
-            return self._get(request, target)
-        try:
-            body = json.loads(raw) if raw else None
-        except ValueError as error:
-            raise bad_request(f"the body is not JSON: {error}") from error
-        return self._write(request, target, body)
+        verb = _verb(request, target)
+        trouble = self._faults.trouble(verb, target.kind.plural)
+        if trouble is None or trouble.aim.after:
+            answer = self._answered(request, target, verb, raw)
+        if trouble is not None:
+            answer = await _bad(trouble, request)
+        answer.headers.update(FLOW)
+        return answer
 
-    def _admit(self, request: Request, target: Target) -> None:
-        single = bool(target.name)
-        wants_watch = request.query_params.get("watch", "").lower() in {"1", "true"}
-        verb = {
-            "GET": "get" if single else "watch" if wants_watch else "list",
-            "POST": "create",
-            "PUT": "update",
-            "PATCH": "patch",
-            "DELETE": "delete",
-        }[request.method]
-        if (verb, target.kind.plural) in self._faults.forbidden:
-            raise forbidden(verb, target.kind, target.name)
+    def _answered(self, request: Request, target: Target, verb: str, raw: bytes) -> Response:
+        try:
+            if (verb, target.kind.plural) in self._faults.forbidden:
+                raise forbidden(verb, target.kind, target.name)
+            if request.method == "GET":
+                return self._get(request, target)
+            return self._write(request, target, _parsed(raw))
+        except ApiError as error:
+            return _refusal(error)
 
     def _get(self, request: Request, target: Target) -> Response:
         query = request.query_params
-        if query.get("watch", "").lower() in {"1", "true"}:
+        if _watches(query):
             wanted = WatchRequest(
                 kind=target.kind.name,
                 namespace=target.namespace if target.kind.namespaced else None,
@@ -146,8 +194,10 @@ class Api:
             )
             return StreamingResponse(self._watches.stream(wanted), media_type="application/json")
         if not target.name:
-            listed = Target(target.kind, target.namespace if target.kind.namespaced else None)
-            return _json(verbs.list_objects(self._store, listed, query))
+            if "continue" in query and self._faults.compacts():
+                self._store.compact()
+            namespace = target.namespace if target.kind.namespaced else None
+            return _json(list_objects(self._store, target.kind, namespace, query, verbs.matcher(query)))
         obj = self._store.get(target.kind.name, target.namespace or "", target.name)
         if target.subresource == "log":
             return PlainTextResponse(self._read_log(obj, query))

@@ -6,26 +6,33 @@ from eval.lab.kinds import Kind, Obj
 class ApiError(Exception):
     """A refusal with an HTTP code, Kubernetes' reason word and a message; `status()` is the body."""
 
-    def __init__(self, code: int, reason: str, message: str, details: Obj | None = None) -> None:
+    def __init__(self, code: int, reason: str, message: str, details: Obj | None = None, more: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
         self.details = details
+        self._continue = more
 
     def status(self) -> Obj:
         body: Obj = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self._continue} if self._continue else {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
-            "code": self.code,
         }
+        if self.reason:  # etcd's own errors come without one
+            body["reason"] = self.reason
         if self.details is not None:
             body["details"] = self.details
-        return body
+        return {**body, "code": self.code}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """A Status that says `retryAfterSeconds` says it as a header, too."""
+        after_s = (self.details or {}).get("retryAfterSeconds")
+        return {"Retry-After": str(after_s)} if after_s else {}
 
 
 def _details(kind: Kind, name: str) -> Obj:
@@ -83,6 +90,23 @@ def forbidden(verb: str, kind: Kind, name: str, why: str = "") -> ApiError:
     return ApiError(403, "Forbidden", message, _details(kind, name))
 
 
-def gone() -> ApiError:
-    """410: a watch asked for a version older than the event log reaches."""
-    return ApiError(410, "Expired", "too old resource version")
+def gone(message: str, more: str = "") -> ApiError:
+    """410: the version that was asked for is compacted away; `more` is the token of a list that goes on regardless."""
+    return ApiError(410, "Expired", message, more=more)
+
+
+def not_yet(version: int, current: int) -> ApiError:
+    """504 for a version that is still to come: the server waits three seconds for it, then says so."""
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    message = f"Timeout: Too large resource version: {version}, current: {current}"
+    return ApiError(504, "Timeout", message, {"causes": causes, "retryAfterSeconds": 1})
+
+
+def bad_options(field: str, why: str) -> ApiError:
+    """422 for parameters that exclude one another."""
+    details = {
+        "group": "meta.k8s.io",
+        "kind": "ListOptions",
+        "causes": [{"reason": "FieldValueForbidden", "message": why, "field": field}],
+    }
+    return ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {field}: {why}', details)

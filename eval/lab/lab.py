@@ -55,12 +55,11 @@ class Lab(World):
     def __init__(self, settings: LabSettings | None = None, wall: Callable[[], datetime] = wall_clock) -> None:
         self.settings = settings or LabSettings()
         super().__init__(self.settings.seed, wall, self.settings.pace, self.settings.senders)
-        self.token = TOKEN
         self.url = ""
         self._api = Api(
             self.store,
             self.faults,
-            self.token,
+            TOKEN,
             self.kubelet.read_log,
             prometheus.routes(self.queries, lambda: self.exporter.samples(self.now_s), lambda: self.sampled_at),
         )
@@ -82,14 +81,29 @@ class Lab(World):
     def metrics_url(self) -> str:
         return self.url + "/metrics"
 
-    def kubeconfig(self, path: Path) -> Path:
-        """Write a kubeconfig with the bearer token, for kubectl and Primum."""
+    @property
+    def token(self) -> str:
+        """The one bearer token that is accepted now."""
+        return self._api.token
+
+    def rotate_token(self, token: str = "") -> str:
+        """Let the token expire: what is written down somewhere is 401 from now on. Return the next one."""
+        stem, _, number = self._api.token.partition("~")
+        self._api.token = token or f"{stem}~{int(number or 1) + 1}"
+        return self.token
+
+    def kubeconfig(self, path: Path, token_file: Path | None = None) -> Path:
+        """Write a kubeconfig for kubectl and Primum, with the bearer token in it or in a file that it names."""
+        user = {"token": self.token}
+        if token_file is not None:
+            token_file.write_text(self.token)
+            user = {"tokenFile": str(token_file)}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "lab",
             "clusters": [{"name": "lab", "cluster": {"server": self.url}}],
-            "users": [{"name": "lab", "user": {"token": self.token}}],
+            "users": [{"name": "lab", "user": user}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
         }
         path.write_text(json.dumps(config, indent=2))

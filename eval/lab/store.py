@@ -81,7 +81,8 @@ class Store:
         self._rng = rng
         self._version = 1000
         self._objects: dict[str, dict[tuple[str, str], Obj]] = {kind: {} for kind in KINDS}
-        self._log: deque[Change] = deque(maxlen=EVENT_LOG_SIZE)
+        self._log: deque[Change] = deque()
+        self._compacted = self._version
         self._subscribers: list[Callable[[Change], None]] = []
         self._changes: Counter[str] = Counter()
 
@@ -113,9 +114,32 @@ class Store:
 
     def since(self, kind: str, version: int) -> Sequence[Change]:
         """Changes of a kind after a version. Raises ApiError 410 if the log no longer reaches back that far."""
-        if self._log and len(self._log) == EVENT_LOG_SIZE and version < self._log[0].version - 1:
-            raise gone()
+        if version < self._compacted:
+            raise gone(f"too old resource version: {version} ({self._compacted})")
         return [change for change in self._log if change.version > version and change.kind == kind]
+
+    def reaches(self, version: int) -> bool:
+        """Whether what stood at a version can still be told."""
+        return version >= self._compacted
+
+    def at(self, kind: str, version: int) -> Objs:
+        """All objects of a kind as they stood at a version that the log reaches."""
+        rows = dict(self._objects[kind])
+        for change in reversed(self._log):
+            if change.version <= version:
+                break
+            if change.kind == kind:
+                key = (change.obj["metadata"].get("namespace", ""), change.obj["metadata"]["name"])
+                if change.old is None:
+                    rows.pop(key, None)
+                else:
+                    rows[key] = change.old
+        return list(rows.values())
+
+    def compact(self) -> None:
+        """Forget the past, as etcd does every five minutes: older watches and lists in pages are 410 from now on."""
+        self._compacted = self._version
+        self._log.clear()
 
     def subscribe(self, on_change: Callable[[Change], None]) -> Callable[[], None]:
         """Call on every change from now on; the returned function ends it."""
@@ -125,6 +149,8 @@ class Store:
     def _emit(self, kind: Kind, what: str, obj: Obj, old: Obj | None) -> None:
         change = Change(self._version, what, kind.name, obj, old)
         self._log.append(change)
+        if len(self._log) > EVENT_LOG_SIZE:
+            self._compacted = self._log.popleft().version
         self._changes[kind.name] += 1
         for subscriber in tuple(self._subscribers):
             subscriber(change)

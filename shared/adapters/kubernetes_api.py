@@ -1,42 +1,47 @@
 """The Kubernetes API through the official asyncio client: the port Cluster."""
 
 import asyncio
-import gc
-from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, ApiException
-from kubernetes.aio.config import ConfigException
-from kubernetes.aio.dynamic import DynamicClient, Resource
-from pydantic_core import from_json
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.dynamic import DynamicClient
 
 from shared.adapters import kubernetes_config
-from shared.adapters.kubernetes_errors import status_of, translated
-from shared.domain.change import Evict, Patch
-from shared.domain.cluster import CLUSTER_SCOPED, MARK, Kind, Object, Ref
-from shared.domain.errors import ClusterForbidden, ClusterUnavailable, ObjectMissing, ObjectMoved, WriteRefused
-from shared.domain.frozen import JsonObject
+from shared.adapters.kubernetes_errors import Expired, Unanswered
+from shared.adapters.kubernetes_requests import FIRST_PAUSE_S, LONGEST_PAUSE_S, Requests
+from shared.adapters.kubernetes_wire import (
+    MARK_POINTER,
+    PLURALS,
+    asked_for,
+    eviction,
+    label,
+    operations_of,
+    resource_of,
+    to_object,
+    to_objects,
+)
+from shared.domain.change import Edit, Evict, Patch
+from shared.domain.cluster import CLUSTER_SCOPED, Kind, Object, Ref
+from shared.domain.errors import (
+    ChangeConflict,
+    ClusterForbidden,
+    ClusterUnavailable,
+    ObjectMissing,
+    ObjectMoved,
+    WriteRefused,
+)
+from shared.domain.frozen import Json, JsonObject
 from shared.domain.ids import ClusterName
-from shared.domain.path import join
+from shared.domain.path import read
 from shared.domain.snapshot import Snapshot
 
-PLURALS: Final[Mapping[Kind, tuple[str, str]]] = {
-    Kind.NAMESPACE: ("", "namespaces"),
-    Kind.NODE: ("", "nodes"),
-    Kind.POD: ("", "pods"),
-    Kind.SERVICE: ("", "services"),
-    Kind.EVENT: ("", "events"),
-    Kind.ENDPOINT_SLICE: ("discovery.k8s.io", "endpointslices"),
-    Kind.DEPLOYMENT: ("apps", "deployments"),
-    Kind.REPLICA_SET: ("apps", "replicasets"),
-}
-"""Group and plural; all are `v1` since Kubernetes 1.21. A table instead of discovery: discovery costs six requests
-before the first answer, and its cache file is named after the host, so clusters behind one address would share it."""
 IN_A_SNAPSHOT: Final = (
     Kind.DEPLOYMENT,
     Kind.REPLICA_SET,
@@ -47,10 +52,13 @@ IN_A_SNAPSHOT: Final = (
     Kind.NODE,
 )
 PAGE_SIZE: Final = 500
+LIMITS: Final = (PAGE_SIZE, PAGE_SIZE, None)
+"""Of the tries to read a list: if the snapshot that its pages are of is compacted away, it is read anew, at last in
+one piece, which cannot expire."""
+TRIES: Final = 20
+"""How often an object that controllers move is read again."""
 PARALLEL_LISTS: Final = 16
 """Below the connection pool's 100: a request that waits for a connection spends its timeout on waiting."""
-LABELS: Final = "/metadata/labels"
-MARK_POINTER: Final = LABELS + join(MARK)
 
 
 @asynccontextmanager
@@ -64,8 +72,9 @@ async def connect(
 ) -> AsyncIterator["KubernetesCluster"]:
     """Open a client of one cluster; without a kubeconfig, what kubectl would use, else the pod's ServiceAccount.
 
-    `timeout_s` bounds every request. `manager` is the name in the objects' managedFields. Nothing is asked of the
-    API server yet. Raises ClusterUnavailable for a kubeconfig that cannot be used.
+    `timeout_s` bounds every request, with all that is waited and sent again for it. `manager` is the name in the
+    objects' managedFields. Nothing is asked of the API server yet.
+    Raises ClusterUnavailable for a kubeconfig that cannot be used.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -77,7 +86,8 @@ async def connect(
         raise ClusterUnavailable(f"the certificates of the kubeconfig cannot be used: {error}") from error
     api.user_agent = manager
     async with api:
-        yield KubernetesCluster(DynamicClient(api), cluster, timeout_s, manager=manager)
+        requests = Requests(api.configuration, partial(kubernetes_config.load, kubeconfig, context), timeout_s)
+        yield KubernetesCluster(DynamicClient(api), cluster, requests, manager=manager)
 
 
 @dataclass(frozen=True)
@@ -94,13 +104,13 @@ class KubernetesCluster:
     """One cluster's API, as the port `Cluster` describes it."""
 
     def __init__(
-        self, client: DynamicClient, cluster: ClusterName, timeout_s: float, *, manager: str = "primum-mitigator"
+        self, client: DynamicClient, cluster: ClusterName, requests: Requests, *, manager: str = "primum-mitigator"
     ) -> None:
         self._client = client
         self._cluster = cluster
-        self._timeout_s = timeout_s
+        self._requests = requests
         self._manager = manager
-        self._resources = {kind: _resource(client, kind) for kind in PLURALS}
+        self._resources = {kind: resource_of(client, kind) for kind in PLURALS}
 
     @property
     def name(self) -> ClusterName:
@@ -140,14 +150,22 @@ class KubernetesCluster:
                 return _Listed(kind, namespace, refused=refused)
 
     async def _list(self, kind: Kind, namespace: str | None) -> tuple[Object, ...]:
+        *but_the_last, last = LIMITS
+        for limit in but_the_last:
+            try:
+                return await self._pages(kind, namespace, limit)
+            except Expired:
+                continue
+        return await self._pages(kind, namespace, last)
+
+    async def _pages(self, kind: Kind, namespace: str | None, limit: int | None) -> tuple[Object, ...]:
+        """Read a list in pages of one snapshot: half of it with half of a later one would be neither."""
         found: list[Object] = []
         more: str | None = None
         while True:
-            page = await self._ask(
-                _asked("list", kind, namespace),
-                self._client.get(
-                    self._resources[kind], namespace=namespace, limit=PAGE_SIZE, _continue=more, **self._raw()
-                ),
+            page = await self._requests.ask(
+                asked_for("list", kind, namespace),
+                partial(self._page, kind, namespace, limit, more),
                 expected=f"{kind}List",
             )
             found.extend(to_objects(page, kind, self._cluster))
@@ -155,10 +173,13 @@ class KubernetesCluster:
             if not more:
                 return tuple(found)
 
+    def _page(self, kind: Kind, namespace: str | None, limit: int | None, more: str | None) -> Awaitable[Any]:
+        return self._client.get(self._resources[kind], namespace=namespace, limit=limit, _continue=more, **self._raw())
+
     async def read(self, ref: Ref) -> Object:
-        body = await self._ask(
-            _asked("get", ref.kind, ref.namespace, ref.name),
-            self._client.get(self._resources[ref.kind], name=ref.name, namespace=ref.namespace, **self._raw()),
+        body = await self._requests.ask(
+            asked_for("get", ref.kind, ref.namespace, ref.name),
+            lambda: self._client.get(self._resources[ref.kind], name=ref.name, namespace=ref.namespace, **self._raw()),
             expected=ref.kind,
         )
         return to_object(body, ref.kind, self._cluster)
@@ -166,64 +187,134 @@ class KubernetesCluster:
     # --- writing
 
     async def dry_run(self, patch: Patch, seen: Object, mark: str) -> Object:
-        return await self._write(patch, seen, mark, dry_run=True)
+        operations = operations_of(patch, seen, mark)
+        try:
+            return await self._patch(seen.ref, operations, rehearsal=True)
+        except WriteRefused as refused:
+            raise await self._why_refused(patch, seen, refused) from refused
 
     async def write(self, patch: Patch, seen: Object, mark: str) -> Object:
-        return await self._write(patch, seen, mark, dry_run=False)
+        operations = operations_of(patch, seen, mark)
+        try:
+            return await self._patch_once(seen, operations, partial(self._stands, patch, mark=mark))
+        except WriteRefused as refused:
+            raise await self._why_refused(patch, seen, refused) from refused
 
     async def mark(self, seen: Object, mark: str) -> Object:
         if seen.at(MARK_POINTER) == mark:
             # The same mark again is no change, and the server would not bump the version: take it off first.
-            seen = await self._mark(seen, {"op": "remove", "path": MARK_POINTER})
-        return await self._mark(seen, _label(seen, mark))
+            seen = await self._mark(seen, {"op": "remove", "path": MARK_POINTER}, leaves=None)
+        return await self._mark(seen, label(seen, mark), leaves=mark)
 
-    async def _write(self, patch: Patch, seen: Object, mark: str, *, dry_run: bool) -> Object:
-        if patch.ref != seen.ref:
-            raise ValueError(f"a patch of {patch.ref} cannot be written to {seen.ref}")
-        operations = [*patch.to_json_patch(seen), _label(seen, mark)]
-        try:
-            return await self._patch(seen.ref, operations, dry_run=dry_run)
-        except WriteRefused as refused:
-            # A failed `test`, a moved index, an invalid value and an admission rule all look alike: read again.
-            now = await self.read(seen.ref)
-            patch.to_json_patch(now)
-            raise _moved(seen, now) or refused from refused
-
-    async def _mark(self, seen: Object, operation: JsonObject) -> Object:
+    async def _mark(self, seen: Object, operation: JsonObject, *, leaves: Json) -> Object:
         fence: JsonObject = {"op": "replace", "path": "/metadata/resourceVersion", "value": seen.resource_version}
+
+        async def stands(now: Object) -> Object | None:
+            return now if now.at(MARK_POINTER) == leaves else None
+
         try:
-            return await self._patch(seen.ref, [fence, operation], dry_run=False)
+            return await self._patch_once(seen, [fence, operation], stands)
         except WriteRefused as refused:
             raise _moved(seen, await self.read(seen.ref)) or refused from refused
 
-    async def _patch(self, ref: Ref, operations: list[JsonObject], *, dry_run: bool) -> Object:
-        body = await self._ask(
-            _asked("patch", ref.kind, ref.namespace, ref.name),
-            self._client.patch(
+    async def _why_refused(self, patch: Patch, seen: Object, refused: WriteRefused) -> Exception:
+        """Read again: a failed `test`, a moved index, an invalid value and an admission rule all look alike."""
+        now = await self.read(seen.ref)
+        patch.to_json_patch(now)
+        return _moved(seen, now) or refused
+
+    async def _patch_once(
+        self, seen: Object, operations: list[JsonObject], stands: Callable[[Object], Awaitable[Object | None]]
+    ) -> Object:
+        """Have a fenced patch carried out once, whatever becomes of the answers.
+
+        Sending it again does no harm: its first operation names the version that was read, so the later of two is
+        refused. After a lost answer the object itself is asked: `stands` gives it if what was to be done is done.
+        """
+        lost: Unanswered | None = None
+        pause_s, ends_s = FIRST_PAUSE_S, asyncio.get_running_loop().time() + self._requests.timeout_s
+        while True:
+            refused: ObjectMoved | WriteRefused | None = None
+            try:
+                return await self._patch(seen.ref, operations, rehearsal=False)
+            except Unanswered as unanswered:
+                lost = unanswered
+            except (ObjectMoved, WriteRefused) as refusal:
+                if lost is None:
+                    raise
+                refused = refusal
+            now = await self._read_back(seen.ref, lost)
+            if now.resource_version != seen.resource_version:
+                if (done := await stands(now)) is not None:
+                    return done
+                raise ObjectMoved(f"{_moved(seen, now)}, and not by us") from lost
+            if refused is not None:
+                raise refused
+            if asyncio.get_running_loop().time() + pause_s >= ends_s:
+                raise lost
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _read_back(self, ref: Ref, lost: Unanswered) -> Object:
+        try:
+            return await self.read(ref)
+        except ClusterUnavailable as failure:
+            said = f"{lost.args[0]}; whether it was carried out is not known: {failure.args[0]}"
+            raise Unanswered(said, advice=failure.advice) from failure
+
+    async def _stands(self, patch: Patch, now: Object, mark: str) -> Object | None:
+        """Return the object if it bears the mark and the patch's values, as the server would store them."""
+        for _ in range(TRIES):
+            if now.at(MARK_POINTER) != mark:
+                return None
+            rest = tuple(
+                Edit(path=edit.path, before=found, after=edit.after)
+                for edit in patch.edits
+                if (found := read(now.body, edit.path)) != edit.after
+            )
+            if not rest:
+                return now
+            try:  # `0.5` stands there as `500m`: does the server hold the two for the same?
+                same = Patch(ref=patch.ref, edits=rest)
+                stored = await self._patch(now.ref, operations_of(same, now, mark), rehearsal=True)
+            except ObjectMoved:
+                now = await self.read(now.ref)
+                continue
+            except (ChangeConflict, WriteRefused):
+                return None
+            return now if all(read(stored.body, edit.path) == edit.before for edit in rest) else None
+        return None
+
+    async def _patch(self, ref: Ref, operations: list[JsonObject], *, rehearsal: bool) -> Object:
+        body = await self._requests.ask(
+            asked_for("patch", ref.kind, ref.namespace, ref.name),
+            lambda: self._client.patch(
                 self._resources[ref.kind],
                 name=ref.name,
                 namespace=ref.namespace,
                 body=operations,
                 content_type="application/json-patch+json",
-                dry_run="All" if dry_run else None,
+                dry_run="All" if rehearsal else None,
                 field_manager=self._manager,
                 # Without Strict an unknown field vanishes in silence.
                 query_params=[("fieldValidation", "Strict")],
                 **self._raw(),
             ),
             expected=ref.kind,
+            repeatable=rehearsal,
         )
         return to_object(body, ref.kind, self._cluster)
 
     async def evict(self, evict: Evict) -> None:
         ref = evict.ref
         try:
-            await self._ask(
-                _asked("evict", ref.kind, ref.namespace, ref.name),
-                self._client.request(
+            # Repeatable: it names the pod by its UID, and a pod that goes already may be evicted again.
+            await self._requests.ask(
+                asked_for("evict", ref.kind, ref.namespace, ref.name),
+                lambda: self._client.request(
                     "post",
                     f"{self._resources[ref.kind].path(name=ref.name, namespace=ref.namespace)}/eviction",
-                    body=_eviction(evict),
+                    body=eviction(evict),
                     field_manager=self._manager,
                     **self._raw(),
                 ),
@@ -241,99 +332,15 @@ class KubernetesCluster:
         except ObjectMissing:
             return False
 
-    # --- asking
-
     def _raw(self) -> Mapping[str, Any]:
         """Arguments of every request: no wrapping of the answer (slow, and it hides what is absent), and the limit."""
-        return {"serialize": False, "_request_timeout": aiohttp.ClientTimeout(total=self._timeout_s)}
-
-    async def _ask(self, asked: str, request: Awaitable[Any], *, expected: str) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(self._timeout_s):  # also over a sign-in plugin that hangs
-                body = _parsed(await (await request).read())
-        except ApiException as error:
-            if asked.startswith("evict") and error.status == 429 and (status := status_of(error)):
-                raise WriteRefused(f"{asked}: {status.message}") from error
-            raise translated(error, asked) from error
-        except TimeoutError as error:
-            raise ClusterUnavailable(f"{asked}: no answer within {self._timeout_s:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError, ConfigException) as error:
-            raise ClusterUnavailable(f"{asked}: {error}") from error
-        if not isinstance(body, dict) or body.get("kind") != expected:
-            raise ClusterUnavailable(f"{asked}: the answer is no {expected}; is this a Kubernetes API?")
-        return body
-
-
-def _parsed(raw: bytes) -> Any:
-    """Parse JSON with the collector at rest: there are no cycles in it, and collecting was five sixths of the time."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return from_json(raw)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def to_object(body: dict[str, Any], kind: Kind, cluster: ClusterName) -> Object:
-    """Take over an object as the API server sent it; the body is kept, not copied."""
-    metadata = body["metadata"]
-    if kind is not Kind.DEPLOYMENT:  # there they tell whose the last rollout was; elsewhere they are most of the bytes
-        metadata.pop("managedFields", None)
-    # Not validated: it was parsed from JSON a moment ago, and walking 5,000 pods again costs more than parsing them.
-    return Object.model_construct(
-        ref=Ref(cluster=cluster, kind=kind, namespace=metadata.get("namespace", ""), name=metadata["name"]),
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        body=body,
-    )
-
-
-def to_objects(page: dict[str, Any], kind: Kind, cluster: ClusterName) -> list[Object]:
-    """Take over a page of a list; its items carry neither kind nor apiVersion, so they get them here."""
-    api_version = page["apiVersion"]
-    return [
-        to_object({"apiVersion": api_version, "kind": str(kind), **item}, kind, cluster) for item in page["items"] or ()
-    ]
-
-
-def _resource(client: DynamicClient, kind: Kind) -> Resource:
-    group, plural = PLURALS[kind]
-    return Resource(
-        prefix="apis" if group else "api",
-        group=group,
-        api_version="v1",
-        kind=str(kind),
-        namespaced=kind not in CLUSTER_SCOPED,
-        name=plural,
-        client=client,
-    )
-
-
-def _asked(verb: str, kind: Kind, namespace: str | None, name: str = "") -> str:
-    return f"{verb} {'/'.join(part for part in (PLURALS[kind][1], namespace, name) if part)}"
-
-
-def _label(seen: Object, mark: str) -> JsonObject:
-    """The operation that sets the mark; `add` to a map replaces. The version's fence stands before it."""
-    if isinstance(seen.at(LABELS), dict):
-        return {"op": "add", "path": MARK_POINTER, "value": mark}
-    return {"op": "add", "path": LABELS, "value": {MARK: mark}}
+        return {"serialize": False, "_request_timeout": aiohttp.ClientTimeout(total=self._requests.timeout_s)}
 
 
 def _moved(seen: Object, now: Object) -> ObjectMoved | None:
     if now.resource_version == seen.resource_version:
         return None
     return ObjectMoved(f"{seen.ref} is at version {now.resource_version}, not {seen.resource_version}")
-
-
-def _eviction(evict: Evict) -> JsonObject:
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"name": evict.ref.name, "namespace": evict.ref.namespace},
-        "deleteOptions": {"preconditions": {"uid": evict.uid}},
-    }
 
 
 def _in_words(listed: list[_Listed], scopes: Sequence[str | None]) -> list[str]:

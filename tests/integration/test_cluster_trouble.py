@@ -56,7 +56,7 @@ async def answering(response: Callable[[], Response], tmp_path: Path) -> AsyncIt
 
     methods = ["GET", "POST", "PATCH"]
     app = Starlette(routes=[Route("/{path:path}", everything, methods=methods)])
-    async with serving(app) as url, at(url, tmp_path) as cluster:
+    async with serving(app) as url, at(url, tmp_path, timeout_s=0.2) as cluster:
         yield cluster
 
 

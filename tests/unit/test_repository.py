@@ -16,7 +16,7 @@ import yaml
 from docs import draw
 from eval.lab.shop import _PLACES, _WORDS
 from services.cli.app import app
-from shared.adapters.kubernetes_api import PLURALS
+from shared.adapters.kubernetes_wire import PLURALS
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
