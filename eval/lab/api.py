@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, assert_never, cast
 
 from starlette.applications import Starlette
@@ -107,6 +108,7 @@ class Api:
         self._read_log = read_log
         self._closing = asyncio.Event()
         self._watches = Watches(store)
+        self._late: list[Callable[[], Response]] = []
         self.app = Starlette(
             routes=[
                 *extra,
@@ -163,13 +165,23 @@ class Api:
             raise ApiError(503, "ServiceUnavailable", "the lab is closing")
         raw = await request.body()
         verb = _verb(request, target)
+        if request.method != "GET":
+            self._land()
         trouble = self._faults.trouble(verb, target.kind.plural)
+        if trouble is not None and trouble.aim.late:
+            self._late.append(partial(self._answered, request, target, verb, raw))
         if trouble is None or trouble.aim.after:
             answer = self._answered(request, target, verb, raw)
         if trouble is not None:
             answer = await _bad(trouble, request)
         answer.headers.update(FLOW)
         return answer
+
+    def _land(self) -> None:
+        """Carry out what was still under way inside the server when its client gave up."""
+        late, self._late = self._late, []
+        for carry_out in late:
+            carry_out()
 
     def _answered(self, request: Request, target: Target, verb: str, raw: bytes) -> Response:
         try:

@@ -41,7 +41,7 @@ class Aim:
     """Which requests: any verb (as RBAC knows them, and `evict`) and any resource where none is named.
 
     Every `every`th of them is hit, `times` in all (None: for ever). With `after` a request takes its effect first,
-    and only the word of it is lost.
+    and only the word of it is lost; with `late` it takes its effect only when the next write comes in.
     """
 
     verbs: Collection[str] = ()
@@ -49,6 +49,7 @@ class Aim:
     times: int | None = None
     every: int = 1
     after: bool = False
+    late: bool = False
 
 
 ANY: Final = Aim()

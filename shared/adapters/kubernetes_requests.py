@@ -41,17 +41,22 @@ class Requests:
         `repeatable`) that may have been carried out.
         """
         ends_s = asyncio.get_running_loop().time() + self.timeout_s
+        so_far: list[Busy] = []
         try:
             async with asyncio.timeout_at(ends_s):  # also over a sign-in plugin that hangs
-                body = await self._until_answered(asked, send, ends_s, repeatable=repeatable)
+                body = await self._until_answered(asked, send, ends_s, so_far, repeatable=repeatable)
         except TimeoutError as error:
+            if so_far and repeatable:
+                raise so_far[-1] from error
             said = f"{asked}: no answer within {self.timeout_s:g} s"
             raise (ClusterUnavailable if repeatable else Unanswered)(said) from error
         if not isinstance(body, dict) or body.get("kind") != expected:
             raise ClusterUnavailable(f"{asked}: the answer is no {expected}; is this a Kubernetes API?")
         return body
 
-    async def _until_answered(self, asked: str, send: Send, ends_s: float, *, repeatable: bool) -> Any:
+    async def _until_answered(
+        self, asked: str, send: Send, ends_s: float, so_far: list[Busy], *, repeatable: bool
+    ) -> Any:
         pause_s, signed_in_again = FIRST_PAUSE_S, False
         while True:
             token = self._configuration.api_key.get("BearerToken")
@@ -63,6 +68,7 @@ class Requests:
                 signed_in_again = True
                 await self._sign_in_again(token)
             except Busy as busy:
+                so_far.append(busy)
                 wait_s = max(pause_s, busy.after_s)
                 if asyncio.get_running_loop().time() + wait_s >= ends_s:
                     raise

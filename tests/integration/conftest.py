@@ -100,7 +100,7 @@ async def standing(tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[t
     kubeconfig = tmp_path_factory.mktemp("lab") / "kubeconfig"
     async with Lab(LabSettings(seed=1, pace=PACE)) as lab:
         await lab.until(lab.complete, timeout_s=20)
-        async with connect(lab.kubeconfig(kubeconfig), None, ClusterName("lab"), timeout_s=5) as cluster:
+        async with connect(lab.kubeconfig(kubeconfig), None, ClusterName("lab"), timeout_s=15) as cluster:
             yield lab, cluster
 
 

@@ -165,6 +165,16 @@ async def test_a_write_that_the_server_turned_away_is_sent_again(
     assert changes_of(lab, service, before) == 1
 
 
+async def test_a_lost_write_that_lands_while_it_is_sent_again_is_done_once(
+    cluster: KubernetesCluster, lab: Lab, service: Ref
+) -> None:
+    """It was not there when it was looked for; the second one is refused, for the first has moved the object."""
+    before = await cluster.read(service)
+    lab.faults.fail(504, Aim(verbs=("patch",), times=1, late=True))
+    answer = await cluster.write(to(before, "/spec/selector/app", "ours"), before, MARKED)
+    assert (changes_of(lab, service, before), answer.at("/spec/selector/app")) == (1, "ours")
+
+
 async def test_a_lost_write_is_known_by_what_the_server_stored_not_by_what_was_sent(
     cluster: KubernetesCluster, lab: Lab
 ) -> None:
@@ -201,11 +211,11 @@ async def test_a_lost_write_over_which_somebody_wrote_is_no_success(
 
 
 async def test_a_write_that_stays_without_an_answer_says_that_it_may_have_been_carried_out(
-    lab: Lab, service: Ref, tmp_path: Path
+    cluster: KubernetesCluster, lab: Lab, service: Ref, tmp_path: Path
 ) -> None:
     """An honest error: whoever gets it must take back what may have run."""
+    before = await cluster.read(service)
     async with connect(lab.kubeconfig(tmp_path / "kubeconfig"), None, NAME, timeout_s=0.4) as hasty:
-        before = await hasty.read(service)
         lab.faults.reset(Aim(after=True))
         with pytest.raises(ClusterUnavailable, match="whether it was carried out is not known"):
             await hasty.write(to(before, "/spec/selector/app", "ours"), before, MARKED)
