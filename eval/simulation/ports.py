@@ -102,7 +102,12 @@ class FarInbox:
     def __init__(self, process: Process, bus: SimBus) -> None:
         self._process, self._bus = process, bus
 
-    async def put(self, alert: Alert) -> None:
+    async def put(self, *alerts: Alert) -> None:
+        for outcome in await asyncio.gather(*map(self._put, alerts), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _put(self, alert: Alert) -> None:
         await self._process.call(self._bus.way, "store an alert", lambda: self._bus.store_alert(alert))
 
 
