@@ -13,8 +13,9 @@ from eval.lab.kinds import KINDS, Obj
 from eval.lab.store import Store, Writer
 from eval.simulation.process import Process, ProcessClock
 from eval.simulation.ways import Way
-from shared.adapters.kubernetes_api import KubernetesCluster, to_object
+from shared.adapters.kubernetes_api import KubernetesCluster
 from shared.adapters.kubernetes_errors import translated
+from shared.adapters.kubernetes_wire import to_object
 from shared.domain.change import Evict
 from shared.domain.cluster import Kind, Object, Ref
 from shared.domain.errors import ClusterUnavailable, ObjectMissing, ObjectMoved, WriteRefused
@@ -26,6 +27,7 @@ T = TypeVar("T")
 CLUSTER: Final = ClusterName("lab")
 TOO_MANY: Final = 429
 SAYS_WHEN: Final = "1"
+TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class FarCluster(KubernetesCluster):
         self._cluster = CLUSTER
         self._manager = f"primum-{process.owner}"
         self._clock = ProcessClock(process)
+        self._timeout_s = TIMEOUT_S
 
     async def _far(self, verb: str, kind: Kind, name: str, effect: Callable[[], T]) -> T:
         def land() -> T:
@@ -125,19 +128,19 @@ class FarCluster(KubernetesCluster):
 
         return await self._far("get", ref.kind, ref.name, land)
 
-    async def _patch(self, ref: Ref, operations: list[JsonObject], *, dry_run: bool) -> Object:
+    async def _patch(self, ref: Ref, operations: list[JsonObject], *, rehearsal: bool) -> Object:
         def land() -> Object:
-            if not dry_run:
+            if not rehearsal:
                 self._server.touch(ref)
             store = self._server.store
             old = store.get(str(ref.kind), ref.namespace, ref.name)
-            by = Writer(self._manager, dry_run=dry_run, strict=True)
+            by = Writer(self._manager, dry_run=rehearsal, strict=True)
             new = store.patch(str(ref.kind), ref.namespace, ref.name, operations, by)
-            if not dry_run:
+            if not rehearsal:
                 self._server.on_write(Written(self._process, ref, tuple(operations), old, new))
             return to_object({**new, "metadata": dict(new["metadata"])}, ref.kind, CLUSTER)
 
-        return await self._far("dry-run" if dry_run else "patch", ref.kind, ref.name, land)
+        return await self._far("dry-run" if rehearsal else "patch", ref.kind, ref.name, land)
 
     async def evict(self, evict: Evict) -> None:
         ref = evict.ref

@@ -10,7 +10,7 @@ from eval.lab.store import Store
 from eval.simulation.bus import Asker, SimBus
 from eval.simulation.cluster import CLUSTER, Written
 from eval.simulation.story import Story
-from shared.adapters.kubernetes_api import MARK_POINTER
+from shared.adapters.kubernetes_wire import MARK_POINTER
 from shared.domain.change import Evict, Patch
 from shared.domain.cluster import MARK, Kind, Ref
 from shared.domain.events import (

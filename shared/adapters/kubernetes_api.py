@@ -109,6 +109,7 @@ class KubernetesCluster:
         self._client = client
         self._cluster = cluster
         self._requests = requests
+        self._timeout_s = requests.timeout_s
         self._manager = manager
         self._resources = {kind: resource_of(client, kind) for kind in PLURALS}
 
@@ -232,7 +233,7 @@ class KubernetesCluster:
         refused. After a lost answer the object itself is asked: `stands` gives it if what was to be done is done.
         """
         lost: Unanswered | None = None
-        pause_s, ends_s = FIRST_PAUSE_S, asyncio.get_running_loop().time() + self._requests.timeout_s
+        pause_s, ends_s = FIRST_PAUSE_S, asyncio.get_running_loop().time() + self._timeout_s
         while True:
             refused: ObjectMoved | WriteRefused | None = None
             try:
@@ -334,7 +335,7 @@ class KubernetesCluster:
 
     def _raw(self) -> Mapping[str, Any]:
         """Arguments of every request: no wrapping of the answer (slow, and it hides what is absent), and the limit."""
-        return {"serialize": False, "_request_timeout": aiohttp.ClientTimeout(total=self._requests.timeout_s)}
+        return {"serialize": False, "_request_timeout": aiohttp.ClientTimeout(total=self._timeout_s)}
 
 
 def _moved(seen: Object, now: Object) -> ObjectMoved | None:
