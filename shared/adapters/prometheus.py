@@ -1,11 +1,14 @@
 """Prometheus's query API: the port Metrics."""
 
 import math
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Final, Literal, Self
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.adapters.loopback import is_loopback
 from shared.domain.errors import MetricsUnavailable
@@ -14,6 +17,9 @@ from shared.ports.metrics import Series
 STALE_AFTER_S: Final = 300.0
 """Prometheus's own lookback. An instant query is evaluated now: an older answer comes from a cache or a wrong clock."""
 _SHOWN_CHARACTERS: Final = 200
+_LOOKS_A_WINDOW: Final = 4.0
+_STARTS_S: Final = 10.0
+"""What a Prometheus takes before its first scrape: it hands its targets on every five seconds, and spreads them."""
 
 
 class _Part(BaseModel):
@@ -58,11 +64,17 @@ _ANSWER: Final[TypeAdapter[_Success | _Failure]] = TypeAdapter(
 
 
 class Prometheus:
-    """Instant queries to one server (or to what speaks its API: Thanos, Mimir, VictoriaMetrics, the lab)."""
+    """Instant queries to one server (or to what speaks its API: Thanos, Mimir, VictoriaMetrics, the lab).
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    With a `window_s`, a Prometheus that did not yet scrape for so long is not believed: after a start it answers from
+    before it went, or that there is nothing, and nothing in the answer says so.
+    """
+
+    def __init__(self, url: str, timeout_s: float, window_s: float = 0.0) -> None:
         self._endpoint = url.rstrip("/") + "/api/v1/query"
-        self._timeout_s = timeout_s
+        self._about = url.rstrip("/") + "/api/v1/status/runtimeinfo"
+        self._timeout_s, self._settle_s = timeout_s, window_s and window_s + _STARTS_S
+        self._believed_until_s = -math.inf
         self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=not is_loopback(url))
 
     async def __aenter__(self) -> Self:
@@ -73,22 +85,59 @@ class Prometheus:
 
     async def query(self, expression: str) -> tuple[Series, ...]:
         """As the port says. A series whose value is NaN is left out: nothing was measured there."""
-        answer = await self._ask(expression)
+        await self._must_have_settled()
+        try:
+            answer = await self._ask(expression)
+        except MetricsUnavailable:
+            self._believed_until_s = -math.inf  # it may be another one that answers next
+            raise
         series = [_series(element) for element in answer.data.elements()]
         _refuse_stale(series)
         return tuple(one for one in series if not math.isnan(one.value))
 
-    async def _ask(self, expression: str) -> _Success:
-        try:
-            # POST: an alert's expression may be longer than a URL may be.
-            response = await self._http.post(
-                self._endpoint, data={"query": expression, "timeout": f"{math.ceil(self._timeout_s)}s"}
+    async def _must_have_settled(self) -> None:
+        """Look now and then for how long it runs; what has no such page (only Prometheus has) is believed."""
+        now_s = time.monotonic()
+        if not self._settle_s or now_s < self._believed_until_s:
+            return
+        runs_s = _runs_s(await self._send("GET", self._about))
+        if runs_s < self._settle_s:
+            raise MetricsUnavailable(
+                f"Prometheus was started {runs_s:.0f} s ago and has not measured enough yet",
+                advice=f"wait: it is believed {self._settle_s:g} s after its start",
             )
+        self._believed_until_s = now_s + self._settle_s / _LOOKS_A_WINDOW
+
+    async def _ask(self, expression: str) -> _Success:
+        # POST: an alert's expression may be longer than a URL may be.
+        asked = {"query": expression, "timeout": f"{math.ceil(self._timeout_s)}s"}
+        return _success(await self._send("POST", self._endpoint, asked), expression)
+
+    async def _send(self, method: str, url: str, form: Mapping[str, str] | None = None) -> httpx.Response:
+        try:
+            return await self._http.request(method, url, data=form)
         except httpx.TimeoutException as error:
             raise MetricsUnavailable(f"Prometheus did not answer within {self._timeout_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise MetricsUnavailable(f"Prometheus cannot be reached ({error})") from error
-        return _success(response, expression)
+
+
+class _Runtime(_Part):
+    start_time: AwareDatetime = Field(alias="startTime")
+
+
+class _RuntimeInfo(_Part):
+    data: _Runtime
+
+
+def _runs_s(response: httpx.Response) -> float:
+    """For how long it runs, by its own clock; for ever if it does not say."""
+    try:
+        began = _RuntimeInfo.model_validate_json(response.content).data.start_time
+        now = parsedate_to_datetime(response.headers["date"])
+    except (ValidationError, KeyError, ValueError):
+        return math.inf
+    return (now - began).total_seconds()
 
 
 def _success(response: httpx.Response, expression: str) -> _Success:

@@ -34,6 +34,8 @@ async def observing(settings: ObserverSettings, owner: Owner) -> AsyncIterator[O
         cluster = await stack.enter_async_context(connected)
         metrics = None
         if settings.prometheus_url:
-            prometheus = Prometheus(settings.prometheus_url, settings.prometheus_timeout_s)
+            prometheus = Prometheus(
+                settings.prometheus_url, settings.prometheus_timeout_s, window_s=settings.metrics_window_s
+            )
             metrics = await stack.enter_async_context(prometheus)
         yield Observed(cluster, metrics)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from email.utils import format_datetime
 from urllib.parse import parse_qsl
 
 import pytest
@@ -112,6 +113,34 @@ async def test_a_server_that_hangs_is_unavailable_within_the_timeout() -> None:
     async with never_answering() as url, Prometheus(url, timeout_s=0.2) as prometheus:
         with pytest.raises(MetricsUnavailable, match=r"within 0\.2 s: check PRIMUM_PROMETHEUS_URL"):
             await prometheus.query("up")
+
+
+def started(ago_s: float) -> Starlette:
+    """A Prometheus that answers with an empty vector and runs for so long."""
+    app = answering(vector)
+
+    async def runtime(_: Request) -> Response:
+        began = CLOCK.now() - timedelta(seconds=ago_s)
+        headers = {"date": format_datetime(CLOCK.now(), usegmt=True)}
+        return JSONResponse({"status": "success", "data": {"startTime": began.isoformat()}}, headers=headers)
+
+    app.routes.append(Route("/api/v1/status/runtimeinfo", runtime))
+    return app
+
+
+async def test_a_prometheus_that_was_just_started_is_not_believed() -> None:
+    """Until it has scraped a few times it answers from before it went, or with nothing: that is not `gone`."""
+    async with serving(started(ago_s=20)) as url, Prometheus(url, timeout_s=5, window_s=60) as prometheus:
+        with pytest.raises(MetricsUnavailable, match=r"was started (19|20|21) s ago .*: wait: .* 70 s"):
+            await prometheus.query("up")
+
+
+async def test_a_prometheus_that_runs_for_longer_is_believed() -> None:
+    """And so is what has no such page: Thanos, Mimir, VictoriaMetrics."""
+    async with serving(started(ago_s=71)) as url, Prometheus(url, timeout_s=5, window_s=60) as prometheus:
+        assert await prometheus.query("up") == ()
+    async with serving(answering(vector)) as url, Prometheus(url, timeout_s=5, window_s=60) as prometheus:
+        assert await prometheus.query("up") == ()
 
 
 async def test_nobody_listening_is_unavailable() -> None:

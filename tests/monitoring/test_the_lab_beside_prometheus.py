@@ -243,3 +243,11 @@ async def test_the_adapter_reads_the_real_one(prometheus: Program, expression: s
     """The port's contract, against what it is for."""
     async with Prometheus(prometheus.url, timeout_s=5) as metrics:
         assert [one.value for one in await metrics.query(expression)] == values
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_real_one_says_since_when_it_runs(prometheus: Program) -> None:
+    """So one that was started amid an incident is seen to be new, and its silence is not taken for health."""
+    async with Prometheus(prometheus.url, timeout_s=5, window_s=3600) as metrics:
+        with pytest.raises(MetricsUnavailable, match=r"was started \d+ s ago"):
+            await metrics.query("nothing_of_that_name")

@@ -253,6 +253,14 @@ async def test_without_prometheus_the_verdict_stands_on_structure_and_says_so(st
     assert story.cut.failing < 0.02
 
 
+async def test_what_a_prometheus_remembers_from_before_it_went_is_no_relapse(story: Story) -> None:
+    """It came back after the rollback, and answered with what it had scraped before: nothing came of that."""
+    events = [event["type"] for event in story.logbook.ledger if event.get("type")]
+
+    assert "Relapsed" not in events
+    assert events.count("Quiet") == 2
+
+
 async def test_nothing_is_left_under_way(story: Story) -> None:
     """Every transaction ended, every lock is free."""
     assert story.logbook.orphaned() == []
