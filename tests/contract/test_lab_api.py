@@ -356,7 +356,8 @@ async def test_a_forbidden_verb_is_403(api: DynamicClient, lab: Lab) -> None:
 async def test_a_hanging_resource_never_answers_and_does_not_hold_up_the_end(lab: Lab) -> None:
     """The client's own timeout is what ends it."""
     lab.faults.hang("pods")
-    async with httpx.AsyncClient(headers={"authorization": f"Bearer {lab.token}"}, timeout=0.3) as http:
+    patience = httpx.Timeout(10, read=0.3)
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {lab.token}"}, timeout=patience) as http:
         with pytest.raises(httpx.ReadTimeout):
             await http.get(f"{lab.url}/api/v1/pods")
 
