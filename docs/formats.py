@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from services.gateway import orders
-from shared.adapters import nats_events
+from shared.adapters import nats_events, seal
 from shared.adapters.nats_dead import DeadLetter
 from shared.bus import streams
 from shared.domain.alert import Alert
@@ -212,7 +212,7 @@ _STRING: Final[JsonObject] = {"type": "string"}
 _WHAT: Final[Mapping[str, JsonObject]] = {
     "ce-type": {"description": "the message's name"},
     "ce-subject": {"description": "the incident"},
-    nats_events.OWNER: {"description": "the service that says it"},
+    seal.OWNER: {"description": "the service that says it"},
 }
 
 

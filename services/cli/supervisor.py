@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from services.cli import leftovers, runtime
 from services.cli.child import Child, Program
+from shared.adapters import nkey
 from shared.adapters.nats_server import EmbeddedNats, NatsDidNotStart
 from shared.adapters.system import SystemClock
 from shared.domain.errors import PrimumError
@@ -86,6 +87,10 @@ class Supervisor:
         return self._data / "logs"
 
     @property
+    def keys_dir(self) -> Path:
+        return self._data / "keys"
+
+    @property
     def gateway_url(self) -> str:
         return self.url_of("gateway")
 
@@ -129,6 +134,7 @@ class Supervisor:
             # Ports that stay: Alertmanager was told them, and a restarted gateway must come back there.
             for name in replicas_of("gateway", self._settings.replicas):
                 self._ports[name] = _free_port(self._settings.host, 0 if self._ports else self._settings.port)
+            nkey.make(self.keys_dir)
             await self._start_nats()
             self._start_services()
             await self._until_ready()
@@ -208,6 +214,8 @@ class Supervisor:
         gateway = name in self._ports
         return {
             "PRIMUM_NATS_URL": self.nats_url,
+            "PRIMUM_NKEY_FILE": str(nkey.seed_file(self.keys_dir, service_of(name))),
+            "PRIMUM_KEYRING": str(self.keys_dir / nkey.KEYRING),
             "PRIMUM_HOST": self._settings.host if gateway else "127.0.0.1",
             "PRIMUM_PORT": str(self._ports[name]) if gateway else "0",
             "PRIMUM_TOKEN": self.token if gateway else "",

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_INBOX_PREFIX, Client
 
+from shared.adapters.nkey import Key
 from shared.domain.errors import LedgerUnavailable
 
 _FOR_EVER: Final = -1
@@ -28,14 +29,28 @@ class Watcher(NamedTuple):
     closed: Said
 
 
-async def connect_for_ever(client: Client, url: str, name: str, watcher: Watcher) -> None:
+class User(NamedTuple):
+    """Whom NATS knows by which key."""
+
+    name: str
+    key: Key
+
+
+def inbox_prefix(name: str) -> str:
+    """Where answers to this user go: it may listen nowhere else."""
+    return f"_INBOX_{name}"
+
+
+async def connect_for_ever(client: Client, url: str, user: User, watcher: Watcher) -> None:
     """Connect, however long that takes, and connect again whenever the connection breaks.
 
     `url` may name several servers of one cluster, with commas between.
     """
     await client.connect(
         url.split(","),
-        name=name,
+        name=f"primum-{user.name}",
+        inbox_prefix=inbox_prefix(user.name),
+        nkeys_seed_str=user.key.seed,
         connect_timeout=2,
         reconnect_time_wait=_RETRY_EVERY_S,  # type: ignore[arg-type]  # it sleeps that long; the hint is too narrow
         max_reconnect_attempts=_FOR_EVER,
@@ -54,8 +69,8 @@ async def close(client: Client) -> None:
 
 
 @asynccontextmanager
-async def connected(url: str, timeout_s: float = 5.0) -> AsyncIterator[Client]:
-    """Connect for the time of a command. Raises LedgerUnavailable."""
+async def connected(url: str, user: User | None = None, timeout_s: float = 5.0) -> AsyncIterator[Client]:
+    """Connect for the time of a command; as nobody, where a server of no users is asked. Raises LedgerUnavailable."""
     client, reasons = Client(), list[str]()
     try:
         async with asyncio.timeout(timeout_s):
@@ -66,6 +81,8 @@ async def connected(url: str, timeout_s: float = 5.0) -> AsyncIterator[Client]:
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
                 error_cb=_error_callback(reasons.append),
+                nkeys_seed_str=user.key.seed if user else None,
+                inbox_prefix=inbox_prefix(user.name) if user else DEFAULT_INBOX_PREFIX,
             )
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         reason = reasons[-1] if reasons else _reason(error)

@@ -6,12 +6,12 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from shared.adapters.nats_stream import Stored
+from shared.adapters.seal import FOLLOWS, OWNER
 from shared.bus.trace import traceparent
 from shared.domain.errors import Refuse
 from shared.domain.events import EVENTS, FACTS, Fact, Owner, Recorded
 from shared.domain.ids import EventId, IncidentId
 
-OWNER: Final = "primum-owner"
 _MOMENT: Final = TypeAdapter(datetime)
 
 
@@ -31,8 +31,8 @@ def headers(incident: IncidentId, event_id: str, kind: str, owner: Owner, at: da
 
 
 def event_headers(record: Recorded) -> dict[str, str]:
-    """Make the headers of an event."""
-    return headers(record.incident, record.id, record.event.name, record.by, record.at)
+    """Make the headers of an event, but for the signature."""
+    return {**headers(record.incident, record.id, record.event.name, record.by, record.at), FOLLOWS: record.follows}
 
 
 def event_body(record: Recorded) -> bytes:
@@ -51,6 +51,7 @@ def recorded(stored: Stored) -> Recorded:
             at=_MOMENT.validate_python(said["ce-time"]),
             by=Owner(said[OWNER]),
             event=EVENTS.validate_json(stored.data),
+            follows=EventId(said.get(FOLLOWS, "")),
         )
     except (KeyError, ValueError) as error:
         raise Refuse(f"message {stored.sequence} ({stored.subject}) is no event: {_first_line(error)}") from error

@@ -1,4 +1,7 @@
-"""The ledger on JetStream: one append function, one compare-and-swap filter an incident, atomic batches for locks."""
+"""The ledger on JetStream: one append function, one compare-and-swap filter an incident, atomic batches for locks.
+
+Every message is signed. What its owner did not sign, or signed for another place, is read and has no effect.
+"""
 
 import asyncio
 import json
@@ -7,27 +10,34 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from nats.aio.client import Client
+from pydantic import ValidationError
 
 from shared.adapters import nats_events
+from shared.adapters.nats_chain import Chain, Link, May
 from shared.adapters.nats_stream import Expect, NatsStream, OutcomeUnknown, Stored, Write
+from shared.adapters.refused import Refused
+from shared.adapters.seal import Seal
 from shared.bus import streams, subjects
-from shared.domain.append import check_lock, draft, frees_key, numbered
+from shared.domain.acceptance import Heard, Refusal, hear
+from shared.domain.append import check_lock, draft, frees_key, may_note, numbered
+from shared.domain.authority import MAY_CLAIM_A_KEY, MAY_FREE_A_KEY, MAY_HOLD, MAY_NOTE, MAY_PAUSE, MAY_RELEASE
 from shared.domain.cluster import Ref
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, Refuse
 from shared.domain.events import AlertJoined, Event, Fact, Opened, Owner, Recorded
 from shared.domain.ids import CorrelationKey, EventId, IncidentId
-from shared.domain.incident import Incident, apply
+from shared.domain.incident import Incident
 from shared.domain.transaction import Lock
 from shared.ports.clock import Clock
 from shared.ports.identity import Identity
 
 _FOLDS_KEPT: Final = 1024
+_RACES: Final = 20
 
 
 class Writer(NamedTuple):
-    """Who appends, and where its time and its names come from."""
+    """Who appends and signs, and where its time and its names come from."""
 
-    owner: Owner
+    seal: Seal
     clock: Clock
     identity: Identity
 
@@ -39,40 +49,88 @@ class NatsLedger:
         self._writer = writer
         self._stream = NatsStream(connection, streams.LEDGER, timeout_s)
         self._facts = NatsStream(connection, streams.FACTS, timeout_s)
-        self._folds = _Folds()
-        self._openings = _Openings(self._stream)
+        self._refused, self._refused_facts = Refused(streams.LEDGER), Refused(streams.FACTS)
+        self._connection, self._generation = connection, 0
+        self._read_anew()
 
     # --- reading
 
     async def fold(self, incident: IncidentId) -> Incident:
+        self._look()
         folded = self._folds.get(incident)
         for stored in await self._stream.after(subjects.ledger_of(incident), folded.sequence):
-            folded = apply(folded, nats_events.recorded(stored))
+            folded, _ = self._hear(folded, stored)
         return self._folds.keep(folded)
 
     async def history(self, incident: IncidentId) -> Sequence[Recorded]:
-        return [nats_events.recorded(stored) for stored in await self._stream.after(subjects.ledger_of(incident))]
+        folded, counting = Incident(id=incident), list[Recorded]()
+        for stored in await self._stream.after(subjects.ledger_of(incident)):
+            folded, record = self._hear(folded, stored)
+            counting += [] if record is None else [record]
+        return counting
+
+    def _hear(self, folded: Incident, stored: Stored) -> tuple[Incident, Recorded | None]:
+        """Return the incident after a message, and the message if it counts."""
+        heard = self._heard(folded.id, stored)
+        after, why = hear(folded, heard)
+        if why is None:
+            return after, heard.record
+        self._refused.note(stored, why)
+        return after, None
+
+    def _heard(self, incident: IncidentId, stored: Stored) -> Heard:
+        try:
+            record = nats_events.recorded(stored)
+        except Refuse:
+            return Heard(stored.sequence, None, None)
+        in_place = record.incident == incident and stored.subject == subjects.ledger(incident, record.event.name)
+        return Heard(stored.sequence, record, self._writer.seal.signer(stored) if in_place else None)
 
     async def open_incident(self, key: CorrelationKey) -> IncidentId | None:
-        return _opened_by(await self._stream.last(subjects.open_key(key)))
+        self._look()
+        return _opened_by(await self._keys.now(subjects.open_key(key)))
 
     async def open_incidents(self) -> Sequence[IncidentId]:
+        self._look()
         await self._openings.refresh()
         return self._openings.open
 
     async def incidents(self, limit: int = 100) -> Sequence[IncidentId]:
+        self._look()
         await self._openings.refresh()
         return self._openings.all[: -limit - 1 : -1]
 
     async def lock(self, workload: Ref) -> Lock | None:
-        return _lock(await self._stream.last(subjects.lock(workload)))
+        self._look()
+        return _lock(await self._locks.now(subjects.lock(workload)))
 
     async def facts(self, incident: IncidentId) -> Sequence[Fact]:
-        return [nats_events.fact(stored) for stored in await self._facts.after(subjects.facts_of(incident))]
+        told: dict[str, Fact] = {}
+        for stored in await self._facts.after(subjects.facts_of(incident)):
+            try:
+                fact = nats_events.fact(stored)
+            except Refuse:
+                self._refused_facts.note(stored, Refusal.UNREADABLE)
+                continue
+            name = stored.headers.get("ce-id", "")
+            if (why := self._fact_refused(incident, fact, stored)) is not None:
+                self._refused_facts.note(stored, why)
+            elif name in told:  # facts have no order: a copy is known by its name
+                self._refused_facts.note(stored, Refusal.REPLAYED)
+            else:
+                told[name] = fact
+        return list(told.values())
+
+    def _fact_refused(self, incident: IncidentId, fact: Fact, stored: Stored) -> Refusal | None:
+        signer = self._writer.seal.signer(stored)
+        if signer is None or stored.subject != subjects.fact(incident, fact.fact):
+            return Refusal.FORGED
+        return None if signer in MAY_NOTE[type(fact)] else Refusal.FOREIGN
 
     async def paused(self) -> str | None:
-        last = await self._stream.last(subjects.PAUSE)
-        return None if last is None or not last.data else str(json.loads(last.data)["reason"])
+        self._look()
+        said = (await self._pauses.now(subjects.PAUSE)).said
+        return str(json.loads(said)["reason"]) if said else None
 
     # --- writing
 
@@ -86,75 +144,114 @@ class NatsLedger:
 
     async def open(self, incident: IncidentId, opened: Opened, *then: Event) -> Incident:
         subject = subjects.open_key(opened.key)
-        last = await self._stream.last(subject)
-        if (known := _opened_by(last)) is not None:
+        link = await self._keys.now(subject)
+        if (known := _opened_by(link)) is not None:
             raise Conflict(f"incident {known} of {opened.key} is open")
         nothing = Incident(id=incident)
         drafts = self._draft(nothing, (opened, *then))
-        claim = Write(subject, incident.encode(), self._plain_headers(), _expect(subject, last))
+        claim = self._keys.next(subject, link, incident.encode(), self._plain_headers("Open"))
         return await self._commit(nothing, drafts, [claim])
 
     async def note(self, incident: IncidentId, *facts: Fact) -> None:
+        may_note(self._writer.seal.owner, facts)
         await asyncio.gather(*(self._facts.write(self._fact_write(incident, fact)) for fact in facts))
 
     async def set_paused(self, reason: str | None) -> None:
         body = b"" if reason is None else json.dumps({"reason": reason}).encode()
-        await self._stream.write(Write(subjects.PAUSE, body, self._plain_headers()))
+        for _ in range(_RACES):
+            link = await self._pauses.now(subjects.PAUSE)
+            try:
+                await self._stream.write(self._pauses.next(subjects.PAUSE, link, body, self._plain_headers("Pause")))
+            except Conflict:  # somebody else paused or resumed meanwhile: the last word counts
+                continue
+            return
+        raise Conflict("others pause and resume all the time")
 
     # --- how
 
+    def _read_anew(self) -> None:
+        """Forget what was read: after a reconnect the server may hold another past, as one that was wiped does."""
+        self._keys, self._locks, self._pauses = map(self._chain, (_may_say_open, _may_lock, _may_pause))
+        self._folds = _Folds()
+        self._openings = _Openings(self._stream, self._chain(_may_say_open))
+
+    def _look(self) -> None:
+        if self._connection.stats["reconnects"] != self._generation:
+            self._generation = self._connection.stats["reconnects"]
+            self._read_anew()
+
+    def _chain(self, may: May) -> Chain:
+        return Chain(self._stream, self._writer.seal, self._refused, may)
+
     def _draft(self, incident: Incident, events: Sequence[Event]) -> Sequence[Recorded]:
-        owner, clock, identity = self._writer
-        return draft(incident, events, owner, [EventId(identity.new("evt")) for _ in events], clock.now())
+        seal, clock, identity = self._writer
+        return draft(incident, events, seal.owner, [EventId(identity.new("evt")) for _ in events], clock.now())
 
     async def _lock_writes(self, locks: Sequence[Lock]) -> Sequence[Write]:
         """Write each lock on the condition that it still is what we judge it by now."""
         names = [subjects.lock(lock.workload) for lock in locks]
         writes = []
-        for lock, name, last in zip(locks, names, await asyncio.gather(*map(self._stream.last, names)), strict=True):
-            check_lock(_lock(last), lock)
-            writes.append(Write(name, lock.model_dump_json().encode(), self._plain_headers(), _expect(name, last)))
+        for lock, name, link in zip(locks, names, await asyncio.gather(*map(self._locks.now, names)), strict=True):
+            check_lock(_lock(link), lock)
+            writes.append(self._locks.next(name, link, lock.model_dump_json().encode(), self._plain_headers("Lock")))
         return writes
 
     async def _key_writes(self, after: Incident, *, asked: bool) -> Sequence[Write]:
         if not frees_key(after, asked=asked):
             return ()
         name = subjects.open_key(after.key)
-        last = await self._stream.last(name)
-        return () if _opened_by(last) != after.id else [Write(name, b"", self._plain_headers(), _expect(name, last))]
+        link = await self._keys.now(name)
+        return () if _opened_by(link) != after.id else [self._keys.next(name, link, b"", self._plain_headers("Open"))]
 
     async def _commit(self, incident: Incident, drafts: Sequence[Recorded], side: Sequence[Write]) -> Incident:
         """THE append. The first event is checked, the others of the batch follow it unchecked but undivided."""
         expect = Expect(subjects.ledger_of(incident.id), incident.sequence)
-        writes = [_event_write(record, expect if record is drafts[0] else None) for record in drafts]
+        writes = [self._event_write(record, expect if record is drafts[0] else None) for record in drafts]
         try:
             last = await self._stream.write(*writes, *side, batch_id=self._writer.identity.new("batch"))
             first = last - len(side) - len(drafts) + 1
         except (Conflict, OutcomeUnknown):
-            self._folds.forget(incident.id)  # a server that lost its newest seconds would contradict it for ever
+            self._forget(incident.id, side)
             found = await self._find(incident, drafts[0].id)
             if found is None:
                 raise
             first = found
         return self._folds.keep(numbered(incident, drafts, first))
 
+    def _forget(self, incident: IncidentId, side: Sequence[Write]) -> None:
+        """Read it all again: a server that lost its newest seconds would contradict what we know for ever."""
+        self._folds.forget(incident)
+        for write in side:
+            self._keys.forget(write.subject)
+            self._locks.forget(write.subject)
+
     async def _find(self, incident: Incident, event_id: EventId) -> int | None:
         """Where our own event stands, after an answer that got lost."""
-        newer = await self._stream.after(subjects.ledger_of(incident.id), incident.sequence)
-        return next((stored.sequence for stored in newer if stored.headers.get("ce-id") == event_id), None)
+        after = incident
+        for stored in await self._stream.after(subjects.ledger_of(incident.id), incident.sequence):
+            after, record = self._hear(after, stored)
+            if record is not None and record.id == event_id:
+                return stored.sequence
+        return None
+
+    def _event_write(self, record: Recorded, expect: Expect | None) -> Write:
+        subject, body = subjects.ledger(record.incident, record.event.name), nats_events.event_body(record)
+        return Write(subject, body, self._writer.seal.on(subject, nats_events.event_headers(record), body), expect)
 
     def _fact_write(self, incident: IncidentId, fact: Fact) -> Write:
         said = self._headers(incident, fact.fact)
         if isinstance(fact, AlertJoined):  # the stream drops it if it is there already, whichever detector wrote it
             said["Nats-Msg-Id"] = subjects.hashed(f"{incident} {fact.once}")
-        return Write(subjects.fact(incident, fact.fact), fact.model_dump_json().encode(), said)
+        subject, body = subjects.fact(incident, fact.fact), fact.model_dump_json().encode()
+        return Write(subject, body, self._writer.seal.on(subject, said, body))
 
     def _headers(self, incident: IncidentId, kind: str) -> dict[str, str]:
-        owner, clock, identity = self._writer
-        return nats_events.headers(incident, identity.new("fact"), kind, owner, clock.now())
+        seal, clock, identity = self._writer
+        return nats_events.headers(incident, identity.new("fact"), kind, seal.owner, clock.now())
 
-    def _plain_headers(self) -> dict[str, str]:
-        return {nats_events.OWNER: str(self._writer.owner), "ce-time": self._writer.clock.now().isoformat()}
+    def _plain_headers(self, kind: str) -> dict[str, str]:
+        _, clock, identity = self._writer
+        return {"ce-id": identity.new("word"), "ce-type": f"dev.primum.{kind}", "ce-time": clock.now().isoformat()}
 
 
 class _Folds:
@@ -182,9 +279,10 @@ class _Folds:
 class _Openings:
     """Which incidents there are and which are open, folded from `primum.open.*`: one small message at each end."""
 
-    def __init__(self, stream: NatsStream) -> None:
-        self._stream = stream
+    def __init__(self, stream: NatsStream, chain: Chain) -> None:
+        self._stream, self._chain = stream, chain
         self._sequence = 0
+        self._links: dict[str, Link] = {}
         self._by_key: dict[str, IncidentId] = {}
         self.all: list[IncidentId] = []
 
@@ -197,24 +295,34 @@ class _Openings:
             if stored.sequence <= self._sequence:
                 continue  # another refresh was faster
             self._sequence = stored.sequence
+            before = self._links.get(stored.subject, Link())
+            self._links[stored.subject] = link = self._chain.after(before, stored)
+            if link.last == before.last:
+                continue  # it counts for nothing
             self._by_key.pop(stored.subject, None)
-            if (incident := _opened_by(stored)) is not None:
+            if (incident := _opened_by(link)) is not None:
                 self._by_key[stored.subject] = incident
                 self.all.append(incident)
 
 
-def _event_write(record: Recorded, expect: Expect | None) -> Write:
-    subject = subjects.ledger(record.incident, record.event.name)
-    return Write(subject, nats_events.event_body(record), nats_events.event_headers(record), expect)
+def _may_say_open(said: bytes) -> frozenset[Owner]:
+    return MAY_CLAIM_A_KEY if said else MAY_FREE_A_KEY
 
 
-def _expect(subject: str, last: Stored | None) -> Expect:
-    return Expect(subject, 0 if last is None else last.sequence)
+def _may_lock(said: bytes) -> frozenset[Owner]:
+    try:
+        return MAY_HOLD if Lock.model_validate_json(said).held else MAY_RELEASE
+    except ValidationError:
+        return frozenset()
 
 
-def _opened_by(last: Stored | None) -> IncidentId | None:
-    return None if last is None or not last.data else IncidentId(last.data.decode())
+def _may_pause(_: bytes) -> frozenset[Owner]:
+    return MAY_PAUSE
 
 
-def _lock(last: Stored | None) -> Lock | None:
-    return None if last is None else Lock.model_validate_json(last.data)
+def _opened_by(link: Link) -> IncidentId | None:
+    return IncidentId(link.said.decode()) if link.said else None
+
+
+def _lock(link: Link) -> Lock | None:
+    return Lock.model_validate_json(link.said) if link.said else None

@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import nats.errors
@@ -56,6 +57,13 @@ class Stored(NamedTuple):
     sequence: int
     headers: Mapping[str, str]
     data: bytes
+
+
+class ServerClock(NamedTuple):
+    """What the server that keeps a stream says of time: now, and how old a message of the stream may become."""
+
+    now: datetime
+    max_age_s: float
 
 
 class OutcomeUnknown(LedgerUnavailable):
@@ -168,19 +176,29 @@ class NatsStream:
             case status:
                 raise LedgerUnavailable(f"{self.name} answered {status} to a read")
 
+    async def clock(self) -> ServerClock:
+        """Ask the server for its time."""
+        answer = json.loads((await self._request(f"$JS.API.STREAM.INFO.{self.name}", b"")).data)
+        if error := answer.get("error"):
+            raise LedgerUnavailable(f"{self.name} did not tell its time ({error.get('description')})")
+        return ServerClock(datetime.fromisoformat(answer["ts"]), answer["config"]["max_age"] / 1e9)
+
     @property
     def _direct_get(self) -> str:
         return f"$JS.API.DIRECT.GET.{self.name}"
 
     async def _ask(self, question: Mapping[str, Json]) -> Msg:
-        self._must_be_connected()
-        try:
-            reply = await self._connection.request(self._direct_get, json.dumps(question).encode(), self._timeout_s)
-        except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise LedgerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
+        reply = await self._request(self._direct_get, json.dumps(question).encode())
         if _status(reply) not in (None, _NOTHING_THERE):
             raise LedgerUnavailable(f"{self.name} answered {_status(reply)} to a read")
         return reply
+
+    async def _request(self, subject: str, data: bytes) -> Msg:
+        self._must_be_connected()
+        try:
+            return await self._connection.request(subject, data, self._timeout_s)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise LedgerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
 
     def _must_be_connected(self) -> None:
         # nats-py would keep the write in a buffer and send it after the reconnect, long after we gave it up.

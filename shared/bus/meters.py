@@ -22,3 +22,6 @@ RECONCILE_S: Final = Histogram(
     ["service", "work"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+REFUSED: Final = Counter(
+    "primum_refused_events", "Messages without effect: forged, altered, replayed, foreign, out of place.", ["reason"]
+)

@@ -12,12 +12,14 @@ from nats.aio.msg import Msg
 from starlette.routing import BaseRoute
 from structlog.typing import FilteringBoundLogger
 
-from shared.adapters.nats_connection import Watcher, address, close, connect_for_ever
+from shared.adapters.nats_connection import User, Watcher, address, close, connect_for_ever
 from shared.adapters.nats_dead import NatsDeadLetters
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_kv import NatsActivities, NatsHeartbeats
 from shared.adapters.nats_ledger import NatsLedger, Writer
 from shared.adapters.nats_timers import NatsTimers
+from shared.adapters.seal import Seal
+from shared.adapters.seal import load as load_seal
 from shared.adapters.system import RandomIdentity, SystemClock
 from shared.bus import log as logs
 from shared.bus import pull, streams, web
@@ -38,6 +40,7 @@ _HELD_PER_WORKER: Final = 16
 _ALERT_WORKERS: Final = 2
 """Each takes all alerts that wait: one would leave new ones waiting while a query hangs, many would tear them apart."""
 FAILED: Final = 1
+_CANCEL_AGAIN_S: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Bus:
 
     owner: Owner
     settings: ServiceSettings
+    seal: Seal
     holder: HolderId
     """This run of this process."""
     connection: Client
@@ -102,8 +106,8 @@ async def run(
     owner: Owner, settings: ServiceSettings, build: Build, stop: asyncio.Event, log: FilteringBoundLogger
 ) -> int:
     """Run a service inside a loop that exists, until `stop` is set; return the exit status."""
-    bus = bus_of(owner, settings, log)
     try:
+        bus = bus_of(owner, settings, log)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close, bus.connection)
             duties = await stack.enter_async_context(build(bus))
@@ -124,18 +128,20 @@ async def run(
 
 
 def bus_of(owner: Owner, settings: ServiceSettings, log: FilteringBoundLogger) -> Bus:
-    """Make the ports on a connection that is not made yet."""
+    """Make the ports on a connection that is not made yet. Raises PrimumError without the service's keys."""
+    seal = load_seal(owner, settings.nkey_file, settings.keyring)
     connection, clock, identity = Client(), SystemClock(), RandomIdentity()
     timeout_s = settings.nats_timeout_s
     return Bus(
         owner=owner,
         settings=settings,
+        seal=seal,
         holder=HolderId(identity.new(str(owner))),
         connection=connection,
-        ledger=NatsLedger(connection, Writer(owner, clock, identity), timeout_s),
-        inbox=NatsInbox(connection, timeout_s),
+        ledger=NatsLedger(connection, Writer(seal, clock, identity), timeout_s),
+        inbox=NatsInbox(connection, seal, timeout_s),
         timers=NatsTimers(connection, owner, clock, timeout_s),
-        heartbeats=NatsHeartbeats(connection, timeout_s),
+        heartbeats=NatsHeartbeats(connection, seal, timeout_s),
         activities=NatsActivities(connection, owner, timeout_s),
         dead=NatsDeadLetters(connection, timeout_s),
         clock=clock,
@@ -152,7 +158,9 @@ class _Service:
         attempts = Attempts(bus.owner, bus.settings, bus.clock, bus.log)
         self._held = Held(bus.owner, bus.dead, bus.clock, bus.log)
         self._incidents = Incidents(duties.reconcile, attempts, self._held)
-        self._alerts = Alerts(duties.on_alerts, attempts, self._held) if duties.on_alerts is not None else None
+        self._alerts = (
+            Alerts(duties.on_alerts, bus.seal, attempts, self._held) if duties.on_alerts is not None else None
+        )
         self._pulls = [self._pull(source) for source in self._sources()]
         self._complaint = f"no NATS answers at {address(bus.settings.nats_url)} yet"
         self._prepared = asyncio.Lock()
@@ -291,7 +299,7 @@ class _Service:
         await connect_for_ever(
             self._bus.connection,
             self._settings.nats_url,
-            f"primum-{self._bus.owner}",
+            User(str(self._bus.owner), self._bus.seal.key),
             Watcher(self._lost, self._back, self._on_closed),
         )
 
@@ -348,6 +356,9 @@ class _Service:
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel, as often as it takes: Python 3.11's `wait_for`, in which nats-py connects, may swallow one."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)

@@ -24,6 +24,11 @@ class ServiceSettings(BaseSettings):
     nats_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of each stream: 3 in production."""
 
+    nkey_file: Path | None = None
+    """This service's own key: NATS knows it by that, and it signs what it says. `primum up` makes it."""
+    keyring: Path | None = None
+    """Everybody's public keys: what is not signed by its owner has no effect."""
+
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """Of the health endpoints, and of the gateway's API. 0 takes a free one."""

@@ -40,12 +40,16 @@ def bucket_subject(bucket: str, key: str) -> str:
     return f"$KV.{bucket}.{key}"
 
 
-def _bucket(name: str, ttl_s: float) -> StreamConfig:
-    """Configure a bucket as `nats kv` would: only the newest value of a key, gone after the TTL."""
+_BEATS_KEPT: Final = 8
+"""Of each holder: a forged one that comes last must not hide the rightful one before it."""
+
+
+def _bucket(name: str, ttl_s: float, history: int = 1) -> StreamConfig:
+    """Configure a bucket as `nats kv` would: the newest values of a key, gone after the TTL."""
     return StreamConfig(
         name=bucket_stream(name),
         subjects=[f"$KV.{name}.>"],
-        max_msgs_per_subject=1,
+        max_msgs_per_subject=history,
         max_age=ttl_s,
         duplicate_window=min(ttl_s, 120.0),
         discard=DiscardPolicy.NEW,
@@ -79,7 +83,7 @@ def streams(keeping: Keeping) -> Sequence[StreamConfig]:
             allow_rollup_hdrs=True,
         ),
         StreamConfig(name=DEAD, subjects=["primum.dead.>"], max_age=30 * _DAY_S),
-        _bucket(HEARTBEATS, keeping.heartbeat_ttl_s),
+        _bucket(HEARTBEATS, keeping.heartbeat_ttl_s, _BEATS_KEPT),
         _bucket(ACTIVITIES, keeping.activity_ttl_s),
     )
     return [

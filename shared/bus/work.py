@@ -9,9 +9,15 @@ import structlog
 from pydantic import ValidationError
 
 from shared.adapters.nats_events import recorded
+from shared.adapters.nats_stream import Stored
+from shared.adapters.refused import Refused
+from shared.adapters.seal import Seal
+from shared.bus import streams
 from shared.bus.attempt import Attempts
 from shared.bus.delivery import Dead, Delivery, Done, Held, Later, Settlement
+from shared.domain.acceptance import Refusal
 from shared.domain.alert import Alert
+from shared.domain.authority import MAY_ALERT
 from shared.domain.errors import Refuse
 from shared.domain.ids import IncidentId
 
@@ -80,8 +86,11 @@ class _Told(NamedTuple):
 class Alerts:
     """Alerts, in the order in which they come; those that wait together are handled together."""
 
-    def __init__(self, on_alerts: Callable[[Sequence[Alert]], Awaitable[None]], attempts: Attempts, held: Held) -> None:
-        self._on_alerts, self._attempts, self._held = on_alerts, attempts, held
+    def __init__(
+        self, on_alerts: Callable[[Sequence[Alert]], Awaitable[None]], seal: Seal, attempts: Attempts, held: Held
+    ) -> None:
+        self._on_alerts, self._seal, self._attempts, self._held = on_alerts, seal, attempts, held
+        self._refused = Refused(streams.ALERTS)
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
 
     async def take(self, delivery: Delivery) -> None:
@@ -104,11 +113,20 @@ class Alerts:
     async def _read(self, delivery: Delivery) -> Alert | None:
         """Read a message; one that is no alert is a dead letter."""
         try:
-            return Alert.model_validate_json(delivery.stored.data)
-        except ValidationError as error:
-            reason = f"this is no alert: {' '.join(str(error).split())[:200]}"
-            await self._held.settle(delivery, Dead(reason))
+            return self._alert(delivery.stored)
+        except Refuse as error:
+            await self._held.settle(delivery, Dead(str(error)))
             return None
+
+    def _alert(self, stored: Stored) -> Alert:
+        """Raises Refuse if the gateway did not say this, or it is no alert."""
+        if (signer := self._seal.signer(stored)) not in MAY_ALERT:
+            self._refused.note(stored, Refusal.FORGED if signer is None else Refusal.FOREIGN)
+            raise Refuse("this alert is not signed by the gateway: somebody put it here, or altered it")
+        try:
+            return Alert.model_validate_json(stored.data)
+        except ValidationError as error:
+            raise Refuse(f"this is no alert: {' '.join(str(error).split())[:200]}") from error
 
     async def _run(self, told: Sequence[_Told]) -> Settlement:
         return await self._attempts.run(

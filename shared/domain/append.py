@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from shared.domain.authority import MAY_NOTE
 from shared.domain.errors import Conflict, IllegalTransition
-from shared.domain.events import Base, Event, Owner, Recorded
+from shared.domain.events import Base, Event, Fact, Owner, Recorded
 from shared.domain.ids import EventId
 from shared.domain.incident import TRANSITIONS, Incident, State, apply
 from shared.domain.transaction import Lock
@@ -24,7 +25,13 @@ def draft(
         if owner not in owners_in(incident.state, event):
             raise IllegalTransition(f"{event.name} is not the {owner}'s to append in {incident.state or 'nothing'}")
         record = Recorded(
-            incident=incident.id, id=event_id, sequence=incident.sequence + 1, at=at, by=owner, event=event
+            incident=incident.id,
+            id=event_id,
+            sequence=incident.sequence + 1,
+            at=at,
+            by=owner,
+            event=event,
+            follows=incident.last,
         )
         incident = apply(incident, record)
         drafts.append(record)
@@ -61,6 +68,13 @@ def check_lock(current: Lock | None, wanted: Lock) -> None:
     if held_by is None:
         raise Conflict(f"{wanted.workload} is not locked by {wanted.transaction}, so it cannot be released")
     raise Conflict(f"{wanted.workload} is locked by {held_by}")
+
+
+def may_note(owner: Owner, facts: Sequence[Fact]) -> None:
+    """Raise IllegalTransition if a fact is another service's to note: nobody would believe it."""
+    for fact in facts:
+        if owner not in MAY_NOTE[type(fact)]:
+            raise IllegalTransition(f"{fact.fact} is not the {owner}'s to note")
 
 
 def frees_key(incident: Incident, *, asked: bool) -> bool:

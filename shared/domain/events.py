@@ -352,6 +352,8 @@ class Recorded(Frozen):
     at: AwareDatetime
     by: Owner
     event: Event
+    follows: EventId = EventId("")
+    """The event that its author had seen last in this incident: a copy follows the wrong one."""
 
 
 # --- facts: what only informs; they never change a state

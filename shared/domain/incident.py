@@ -50,7 +50,7 @@ from shared.domain.events import (
     UndoStuck,
 )
 from shared.domain.frozen import Frozen
-from shared.domain.ids import ClusterName, CorrelationKey, Epoch, IncidentId, PlanHash, TransactionId
+from shared.domain.ids import ClusterName, CorrelationKey, Epoch, EventId, IncidentId, PlanHash, TransactionId
 from shared.domain.runbook import Plan
 from shared.domain.transaction import Outcome, Transaction
 
@@ -184,6 +184,10 @@ class Incident(Frozen):
     """Why it stands where it stands, in a sentence."""
     states: tuple[State, ...] = ()
     """Every state it went through, in order."""
+    last: EventId = EventId("")
+    """The newest event that counted: the next one must name it."""
+    refused: int = 0
+    """Messages on its subjects that count for nothing: forged, altered, replayed, or out of place."""
 
     @property
     def open(self) -> bool:
@@ -215,10 +219,12 @@ def apply(incident: Incident, record: Recorded) -> Incident:
     """Return the incident after one more event. Raises IllegalTransition."""
     state = advance(incident.state, record.event)
     if (incident.state, type(record.event)) not in TRANSITIONS:
-        return incident.model_copy(update={"sequence": record.sequence})  # ignored: on record, and nothing more
+        # ignored: on record, and nothing more
+        return incident.model_copy(update={"sequence": record.sequence, "last": record.id})
     moved = incident.model_copy(
         update={
             "sequence": record.sequence,
+            "last": record.id,
             "state": state,
             "updated_at": record.at,
             "states": incident.states if state is incident.state else (*incident.states, state),

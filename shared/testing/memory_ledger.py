@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shared.domain.acceptance import Heard, hear
 from shared.domain.alert import Alert
-from shared.domain.append import check_lock, draft, frees_key, numbered
+from shared.domain.append import check_lock, draft, frees_key, may_note, numbered
 from shared.domain.cluster import Ref
 from shared.domain.errors import Conflict
 from shared.domain.events import AlertJoined, Event, Fact, Opened, Owner, Recorded
 from shared.domain.ids import CorrelationKey, EventId, IncidentId
-from shared.domain.incident import Incident, fold
+from shared.domain.incident import Incident
 from shared.domain.transaction import Lock
 from shared.ports.clock import Clock
 from shared.ports.identity import Identity
@@ -24,6 +25,8 @@ class MemoryBus:
     heartbeat_ttl_s: float = 10.0
     activity_ttl_s: float = 15.0
     sequence: int = 0
+    unsigned: set[int] = field(default_factory=set)
+    """The sequences of what somebody put among the events without its owner's key."""
     events: dict[IncidentId, list[Recorded]] = field(default_factory=dict)
     facts: dict[IncidentId, list[Fact]] = field(default_factory=dict)
     opened: list[IncidentId] = field(default_factory=list)
@@ -52,10 +55,10 @@ class MemoryLedger:
         self._bus, self._owner = bus, owner
 
     async def fold(self, incident: IncidentId) -> Incident:
-        return fold(incident, self._bus.events.get(incident, ()))
+        return self._heard(incident)[0]
 
     async def history(self, incident: IncidentId) -> Sequence[Recorded]:
-        return tuple(self._bus.events.get(incident, ()))
+        return tuple(self._heard(incident)[1])
 
     async def append(
         self, incident: Incident, *events: Event, locks: Sequence[Lock] = (), frees_key: bool = False
@@ -90,6 +93,7 @@ class MemoryLedger:
         return self._bus.locks.get(workload)
 
     async def note(self, incident: IncidentId, *facts: Fact) -> None:
+        may_note(self._owner, facts)
         known = self._bus.facts.setdefault(incident, [])
         for fact in facts:
             said = {each.once for each in known if isinstance(each, AlertJoined)}
@@ -104,6 +108,14 @@ class MemoryLedger:
 
     async def set_paused(self, reason: str | None) -> None:
         self._bus.paused = reason
+
+    def _heard(self, incident: IncidentId) -> tuple[Incident, list[Recorded]]:
+        folded, counting = Incident(id=incident), list[Recorded]()
+        for record in self._bus.events.get(incident, ()):
+            signed_by = None if record.sequence in self._bus.unsigned else record.by
+            folded, why = hear(folded, Heard(record.sequence, record, signed_by))
+            counting += [record] if why is None else []
+        return folded, counting
 
     def _draft(self, incident: Incident, events: Sequence[Event]) -> Sequence[Recorded]:
         ids = [EventId(self._bus.identity.new("evt")) for _ in events]

@@ -7,15 +7,17 @@ from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_kv import NatsActivities, NatsHeartbeats
 from shared.adapters.nats_ledger import NatsLedger, Writer
 from shared.adapters.system import RandomIdentity, SystemClock
+from shared.domain.events import Owner
+from shared.testing.keys import seal_of
 from shared.testing.ports import Ports, in_memory
 
 
 def _on_nats(connection: Client) -> Ports:
     clock, identity = SystemClock(), RandomIdentity()
     return Ports(
-        ledger=lambda owner: NatsLedger(connection, Writer(owner, clock, identity)),
-        inbox=lambda: NatsInbox(connection),
-        heartbeats=lambda: NatsHeartbeats(connection),
+        ledger=lambda owner: NatsLedger(connection, Writer(seal_of(owner), clock, identity)),
+        inbox=lambda: NatsInbox(connection, seal_of(Owner.GATEWAY)),
+        heartbeats=lambda: NatsHeartbeats(connection, seal_of(Owner.MITIGATOR)),
         activities=lambda owner: NatsActivities(connection, owner),
     )
 

@@ -71,7 +71,7 @@ async def test_what_was_appended_is_what_is_folded(ports: Ports, state: State) -
     assert told.model_dump(exclude=_TIMES) == _renumbered(an_incident(state, incident=A), told)
 
 
-_TIMES = {"opened_at", "updated_at", "diagnosed_at", "sequence", "transactions"}
+_TIMES = {"opened_at", "updated_at", "diagnosed_at", "sequence", "transactions", "last"}
 
 
 def _renumbered(story: Incident, told: Incident) -> dict[str, object]:

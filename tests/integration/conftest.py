@@ -19,6 +19,7 @@ from shared.bus.service import Bus, Duties
 from shared.bus.settings import ServiceSettings
 from shared.domain.events import Owner
 from shared.domain.ids import ClusterName
+from shared.testing.keys import seal_of, settings_of, write_keys
 from shared.testing.running import RunningService
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ async def start(nats_server: EmbeddedNats, tmp_path: Path) -> AsyncIterator[Star
         def begin(owner: Owner, duties: Callable[[Bus], Duties], **settings: Any) -> RunningService:
             nonlocal number
             number += 1
-            given = {"sweep_every_s": 3600, "grace_s": 2, "nats_url": nats_server.url, **settings}
+            keys = settings_of(owner, write_keys(tmp_path / "keys"))
+            given = {"sweep_every_s": 3600, "grace_s": 2, "nats_url": nats_server.url, **keys, **settings}
             service = RunningService(owner, ServiceSettings(runtime_dir=tmp_path / f"run-{number}", **given), duties)
             stack.push_async_callback(service.stop)
             return service
@@ -63,6 +65,7 @@ async def start_gateway(
                 "token": "open-sesame",
                 "sweep_every_s": 3600,
                 "grace_s": 1,
+                **settings_of(Owner.GATEWAY, write_keys(tmp_path / "keys")),
                 **settings,
             }
             chosen = GatewaySettings(runtime_dir=folder, **given)
@@ -87,7 +90,7 @@ async def gateway(start_gateway: Callable[..., Awaitable[httpx.AsyncClient]], co
 @pytest.fixture
 def ledger(connection: Client) -> Callable[[Owner], NatsLedger]:
     """The ledger as a service of that name sees it."""
-    return lambda owner: NatsLedger(connection, Writer(owner, SystemClock(), RandomIdentity()))
+    return lambda owner: NatsLedger(connection, Writer(seal_of(owner), SystemClock(), RandomIdentity()))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

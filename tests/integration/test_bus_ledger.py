@@ -20,8 +20,10 @@ from shared.domain.errors import Conflict, LedgerUnavailable, Refuse
 from shared.domain.events import Cleared, DiagnosisStarted, Noted, Owner
 from shared.domain.health import Symptom
 from shared.domain.ids import IncidentId, TransactionId
+from shared.domain.incident import State
 from shared.domain.transaction import Lock
 from shared.testing.builders import T0, a_reading, a_ref, an_alert, opened
+from shared.testing.keys import seal_of
 
 A = IncidentId("inc-a")
 Ledgers = Callable[[Owner], NatsLedger]
@@ -82,7 +84,7 @@ async def wire(connection: Client, nats_server: EmbeddedNats) -> AsyncIterator[F
 async def over_the_wire(wire: Forgetful) -> AsyncIterator[Ledgers]:
     """Ledgers that see the server through the wire, and wait 0.3 s for an answer."""
     client = await nats.connect(f"nats://127.0.0.1:{wire.port}")
-    yield lambda owner: NatsLedger(client, Writer(owner, SystemClock(), RandomIdentity()), 0.3)
+    yield lambda owner: NatsLedger(client, Writer(seal_of(owner), SystemClock(), RandomIdentity()), 0.3)
     await client.close()
 
 
@@ -131,7 +133,7 @@ async def test_what_was_given_up_is_not_stored_later(
     with pytest.raises(LedgerUnavailable):
         await diagnoser.fold(A)
     with pytest.raises(LedgerUnavailable):
-        await NatsInbox(connection).put(an_alert())
+        await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert())
     await nats_server.start()
     async with _connected(nats_server) as other:
         assert len(await _ledger(other).history(A)) == 1
@@ -141,14 +143,14 @@ async def test_without_streams_nothing_is_claimed(nats_server: EmbeddedNats) -> 
     """A NATS that has no such stream cannot make an alert durable, and says so."""
     async with _connected(nats_server) as client:
         with pytest.raises(LedgerUnavailable, match="no stream takes"):
-            await NatsInbox(client).put(an_alert())
+            await NatsInbox(client, seal_of(Owner.GATEWAY)).put(an_alert())
         with pytest.raises(LedgerUnavailable):
             await _ledger(client).open_incidents()
 
 
 async def test_an_alert_is_stored_once_however_often_it_comes(connection: Client) -> None:
     """Exact repeats are dropped; what says more is another alert; odd names lose nothing."""
-    inbox = NatsInbox(connection)
+    inbox = NatsInbox(connection, seal_of(Owner.GATEWAY))
     for _ in range(3):
         await inbox.put(an_alert())
     await inbox.put(an_alert(status=AlertStatus.RESOLVED, ends_at=T0))
@@ -209,12 +211,13 @@ async def test_a_trace_goes_through_the_ledger(ledger: Ledgers, connection: Clie
     assert first == outside != TRACE
 
 
-async def test_what_is_no_event_is_refused_with_its_place(ledger: Ledgers, connection: Client) -> None:
-    """Somebody wrote past the append function: the fold says which message it cannot read."""
-    await ledger(Owner.DETECTOR).open(A, opened())
+async def test_what_is_no_event_has_no_effect(ledger: Ledgers, connection: Client) -> None:
+    """Somebody wrote past the append function: the incident stands where it stood, and the next append finds room."""
+    incident = await ledger(Owner.DETECTOR).open(A, opened())
     await connection.jetstream().publish("primum.ledger.inc-a.Cleared", b"{}")
-    with pytest.raises(Refuse, match=r"message 3 \(primum\.ledger\.inc-a\.Cleared\) is no event"):
-        await ledger(Owner.GATEWAY).fold(A)
+    folded = await ledger(Owner.DIAGNOSER).fold(A)
+    assert folded == incident.but(sequence=folded.sequence, refused=1)
+    assert (await ledger(Owner.DIAGNOSER).append(folded, DiagnosisStarted())).state is State.DIAGNOSING
 
 
 async def test_what_nats_cannot_take_is_refused(ledger: Ledgers) -> None:
@@ -265,4 +268,4 @@ async def _connected(server: EmbeddedNats) -> AsyncIterator[Client]:
 
 
 def _ledger(client: Client) -> NatsLedger:
-    return NatsLedger(client, Writer(Owner.GATEWAY, SystemClock(), RandomIdentity()))
+    return NatsLedger(client, Writer(seal_of(Owner.GATEWAY), SystemClock(), RandomIdentity()))

@@ -17,6 +17,7 @@ from shared.domain.errors import ClusterUnavailable, Conflict, PrimumError, Refu
 from shared.domain.events import Base, DiagnosisStarted, Opened, Owner
 from shared.domain.ids import IncidentId
 from shared.testing.builders import an_alert, opened
+from shared.testing.keys import seal_of
 from shared.testing.running import RunningService, until
 
 A, B = IncidentId("inc-a"), IncidentId("inc-b")
@@ -184,13 +185,16 @@ async def test_what_is_no_event_is_a_dead_letter(start: Start, connection: Clien
 
 
 async def test_what_is_no_alert_is_a_dead_letter(start: Start, connection: Client) -> None:
-    """The same for the inbox; and once it can be read, it can be sent again."""
+    """The same for the inbox, if the gateway said it; what anybody else said is not read at all."""
     script = Script()
     service = start(Owner.DETECTOR, on_alerts(script))
     await service.ready()
-    await connection.jetstream().publish("primum.alert.test.f1", b"{}")
-    (letter,) = await letters(service, 1)
-    assert letter.reason.startswith("this is no alert")
+    subject = "primum.alert.test.f1"
+    for headers in (seal_of(Owner.GATEWAY).on(subject, {}, b"{}"), seal_of(Owner.MITIGATOR).on(subject, {}, b"{}"), {}):
+        await connection.jetstream().publish(subject, b"{}", headers=headers)
+    first, *others = await letters(service, 3)
+    assert first.reason.startswith("this is no alert")
+    assert {letter.reason.split(":")[0] for letter in others} == {"this alert is not signed by the gateway"}
     assert script.calls.empty()
 
 
@@ -199,7 +203,7 @@ async def test_a_dead_alert_is_sent_again_whole(start: Start, connection: Client
     script = Script([Refuse("not today")])
     service = start(Owner.DETECTOR, on_alerts(script))
     await service.ready()
-    await NatsInbox(connection).put(an_alert())
+    await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert())
     assert await script.called() == "f1"
     (letter,) = await letters(service, 1)
     await service.bus.dead.retry(letter.number)
@@ -279,7 +283,9 @@ async def test_a_durable_learns_of_new_events(start: Start, ledger: Ledgers) -> 
     assert await script.called() == A
 
 
-async def test_it_finds_back_after_the_server_was_restarted(start: Start, nats_server: EmbeddedNats) -> None:
+async def test_it_finds_back_after_the_server_was_restarted(
+    start: Start, nats_server: EmbeddedNats, connection: Client
+) -> None:
     """While NATS is away it is alive and not ready, and says why; afterwards it hears as before."""
     script = Script()
     service = start(Owner.DETECTOR, on_alerts(script))
@@ -294,7 +300,8 @@ async def test_it_finds_back_after_the_server_was_restarted(start: Start, nats_s
     assert (await service.get("/alive")).is_success
     await nats_server.start()
     await service.ready()
-    await service.bus.inbox.put(an_alert())
+    await until(lambda: _is_back(connection), service.bus.clock)
+    await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert())
     assert await script.called() == "f1"
 
 
@@ -304,7 +311,7 @@ async def test_the_stop_gives_back_what_is_held(start: Start, connection: Client
     stopping = start(Owner.DETECTOR, on_alerts(first), grace_s=0, concurrency=1)
     await stopping.ready()
     for fingerprint in ("in-work", "waiting"):
-        await NatsInbox(connection).put(an_alert(fingerprint=fingerprint))
+        await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert(fingerprint=fingerprint))
     assert await first.called() == "in-work"
     assert await stopping.stop() == 0
     start(Owner.DETECTOR, on_alerts(second))
@@ -346,7 +353,7 @@ async def test_every_alert_of_a_burst_is_handled_once(start: Start, connection: 
     script = Script([count] * 300)
     service = start(Owner.DETECTOR, on_alerts(script))
     await service.ready()
-    inbox = NatsInbox(connection)
+    inbox = NatsInbox(connection, seal_of(Owner.GATEWAY))
     await asyncio.gather(*(inbox.put(an_alert(fingerprint=f"f{number}")) for number in range(300)))
     handled = [await script.called() for _ in range(300)]
     assert sorted(handled) == sorted(f"f{number}" for number in range(300))
@@ -368,7 +375,7 @@ async def test_alerts_that_wait_together_are_handled_together(start: Start, conn
         await gate.wait()
 
     await start(Owner.DETECTOR, taking(count)).ready()
-    inbox = NatsInbox(connection)
+    inbox = NatsInbox(connection, seal_of(Owner.GATEWAY))
     await inbox.put(an_alert(fingerprint="first"))
     for number in range(99):
         await inbox.put(an_alert(fingerprint=f"f{number}"))
@@ -395,7 +402,7 @@ async def test_an_alert_that_breaks_the_handler_takes_no_other_with_it(start: St
     service = start(Owner.DETECTOR, taking(choke), max_failures=1, concurrency=1)
     await service.ready()
     for fingerprint in ("a", "b", "poison", "c", "d"):
-        await NatsInbox(connection).put(an_alert(fingerprint=fingerprint))
+        await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert(fingerprint=fingerprint))
     gate.set()
     (letter,) = await letters(service, 1)
     assert letter.subject.endswith(".poison")
@@ -470,6 +477,10 @@ def _waiting_for(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
 async def _once_ready_stop(service: RunningService) -> int:
     await service.ready()
     return await service.stop()
+
+
+async def _is_back(connection: Client) -> bool:
+    return connection.is_connected
 
 
 async def _stored(connection: Client, stream: str) -> int:

@@ -16,7 +16,9 @@ from nats.aio.client import Client
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_server import EmbeddedNats
 from shared.adapters.system import SystemClock
+from shared.domain.events import Owner
 from shared.testing.builders import an_alert
+from shared.testing.keys import seal_of, settings_of, write_keys
 from shared.testing.running import until
 
 CLOCK = SystemClock()
@@ -28,6 +30,7 @@ class Detectors:
 
     def __init__(self, folder: Path, nats_url: str) -> None:
         self._folder, self._nats_url = folder, nats_url
+        self._keys = settings_of(Owner.DETECTOR, write_keys(folder / "keys"))
         self._seen, self.gate = folder / "seen", folder / "gate"
         self.processes: list[Process] = []
 
@@ -37,6 +40,7 @@ class Detectors:
             "SEEN": str(self._seen),
             "GATE": str(self.gate),
             "PRIMUM_NATS_URL": self._nats_url,
+            **{f"PRIMUM_{name.upper()}": str(path) for name, path in self._keys.items()},
             "PRIMUM_RUNTIME_DIR": str(self._folder),
             **{f"PRIMUM_{name.upper()}": str(value) for name, value in settings.items()},
         }
@@ -97,7 +101,7 @@ async def detectors(tmp_path: Path, nats_server: EmbeddedNats) -> AsyncIterator[
 
 async def test_a_killed_process_loses_no_alert(detectors: Detectors, connection: Client) -> None:
     """Killed in the middle of its work: the next process gets what was not acknowledged, and all the rest."""
-    inbox = NatsInbox(connection)
+    inbox = NatsInbox(connection, seal_of(Owner.GATEWAY))
     await asyncio.gather(*(inbox.put(an_alert(fingerprint=f"f{number}")) for number in range(200)))
     first = await detectors.start(ack_wait_s=1)
     await detectors.saw(8)
@@ -116,7 +120,7 @@ async def test_a_killed_process_loses_no_alert(detectors: Detectors, connection:
 async def test_sigterm_hands_back_and_ends_well(detectors: Detectors, connection: Client) -> None:
     """Exit status 0, and the other process has the alert at once, not after ack_wait."""
     first = await detectors.start(grace_s=0, ack_wait_s=60)
-    await NatsInbox(connection).put(an_alert())
+    await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert())
     await detectors.saw(1)
     first.send_signal(signal.SIGTERM)
     async with asyncio.timeout(10):

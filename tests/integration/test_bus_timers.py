@@ -13,6 +13,7 @@ from shared.adapters.system import SystemClock
 from shared.bus.streams import Keeping, ensure
 from shared.domain.events import Owner
 from shared.domain.ids import IncidentId
+from shared.testing.keys import seal_of
 from shared.testing.running import until
 
 A, B = IncidentId("inc-a"), IncidentId("inc-b")
@@ -77,7 +78,7 @@ async def test_a_heartbeat_is_forgotten(nats_server: EmbeddedNats) -> None:
     """A holder that stopped beating is dead after the bucket's TTL; what it was doing is forgotten too."""
     client = await nats.connect(nats_server.url)
     await ensure(client.jetstream(), Keeping(heartbeat_ttl_s=1, activity_ttl_s=1))
-    heartbeats, activities = NatsHeartbeats(client), NatsActivities(client, Owner.UNDO)
+    heartbeats, activities = NatsHeartbeats(client, seal_of(Owner.MITIGATOR)), NatsActivities(client, Owner.UNDO)
     await heartbeats.beat("undo-1")
     await activities.doing("restoring")
     assert await heartbeats.alive("undo-1")

@@ -29,6 +29,7 @@ from shared.ports.cluster import Cluster
 from shared.ports.metrics import Metrics
 from shared.testing.builders import an_alert, recorded, story_to
 from shared.testing.http_server import nobody_listening
+from shared.testing.keys import seal_of
 from shared.testing.memory_ledger import MemoryActivities, MemoryBus, MemoryLedger, MemoryTimers
 from shared.testing.running import until
 from shared.testing.virtual_clock import SeededIdentity, VirtualClock
@@ -234,7 +235,7 @@ async def test_the_service_diagnoses_what_the_ledger_holds(
     stop, clock = asyncio.Event(), SystemClock()
     log = structlog.get_logger()
     service = asyncio.create_task(run(Owner.DIAGNOSER, settings, lambda bus: app.duties(settings, bus), stop, log))
-    ledger = NatsLedger(connection, Writer(Owner.DETECTOR, clock, RandomIdentity()), 5)
+    ledger = NatsLedger(connection, Writer(seal_of(Owner.DETECTOR), clock, RandomIdentity()), 5)
     await ledger.open(INCIDENT, opening(lab, about(lab)))
 
     async def planned() -> bool:

@@ -1,0 +1,66 @@
+"""The signature on a message: over its subject, what its headers say of it, and its body; a header of its own."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from shared.adapters.nats_stream import Stored
+from shared.adapters.nkey import ADVICE, Key, Keyring, load_key, load_keyring
+from shared.domain.errors import PrimumError
+from shared.domain.events import Owner
+
+OWNER: Final = "primum-owner"
+FOLLOWS: Final = "primum-follows"
+SIGNATURE: Final = "primum-signature"
+SIGNED: Final = ("ce-id", "ce-type", "ce-time", "ce-subject", OWNER, FOLLOWS)
+"""The headers that are signed, in this order; one that is missing is signed as missing. The trace is not: it steers
+nothing, and whoever carries a message on may add to it."""
+_WHAT: Final = b"primum message 1"
+_MISSING: Final = (0xFFFF_FFFF).to_bytes(4, "big")
+
+
+class Seal:
+    """One service's: it signs what the service says, and tells who signed what others say.
+
+    Raises PrimumError if the keyring does not have that key for that service: nobody would believe it.
+    """
+
+    def __init__(self, owner: Owner, key: Key, keyring: Keyring) -> None:
+        if not keyring.has(owner, key.public):
+            raise PrimumError(f"the keyring has another key for the {owner}", advice=ADVICE)
+        self.owner, self.key, self._keyring = owner, key, keyring
+
+    def on(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """Return the headers with their owner and the signature of all."""
+        said = {**headers, OWNER: str(self.owner)}
+        data = signed_bytes(subject, said, body)
+        signature = self.key.sign(data)
+        self._keyring.made(self.owner, data, signature)
+        return {**said, SIGNATURE: base64.b64encode(signature).decode()}
+
+    def signer(self, stored: Stored) -> Owner | None:
+        """Who signed a message; None if it is not signed by whom it names."""
+        try:
+            owner = Owner(stored.headers[OWNER])
+            signature = base64.b64decode(stored.headers[SIGNATURE], validate=True)
+        except (KeyError, ValueError, binascii.Error):
+            return None
+        data = signed_bytes(stored.subject, stored.headers, stored.data)
+        return owner if self._keyring.fits(owner, data, signature) else None
+
+
+def load(owner: Owner, nkey_file: Path | None, keyring: Path | None) -> Seal:
+    """Read a service's seal from its files. Raises PrimumError, with what to do."""
+    return Seal(owner, load_key(nkey_file), load_keyring(keyring))
+
+
+def signed_bytes(subject: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the bytes that are signed: each part with its length before it, so that none can lend to its neighbour."""
+    parts = [_part(headers[name].encode()) if name in headers else _MISSING for name in SIGNED]
+    return b"".join((_WHAT, _part(subject.encode()), *parts, _part(body)))
+
+
+def _part(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
