@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nats
 import pytest
 from nats.aio.client import Client
 
 from shared.adapters.nats_server import EmbeddedNats
+from shared.adapters.nkey import OPERATOR
 from shared.bus.streams import ensure
 from shared.domain.ids import ClusterName
+from shared.testing.keys import connect_as, users
 
 if TYPE_CHECKING:
     from eval.lab.lab import Lab
@@ -23,15 +24,15 @@ asyncio.set_event_loop(None)
 
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
-    """A real nats-server with an empty store."""
-    async with EmbeddedNats(tmp_path / "nats") as server:
+    """A real nats-server with an empty store, which knows the services and the operator by their keys."""
+    async with EmbeddedNats(tmp_path / "nats", more=users()) as server:
         yield server
 
 
 @pytest.fixture
 async def connection(nats_server: EmbeddedNats) -> AsyncIterator[Client]:
-    """A connection to a server on which all streams are there."""
-    client = await nats.connect(nats_server.url)
+    """The operator's connection to a server on which all streams are there."""
+    client = await connect_as(OPERATOR, nats_server.url)
     await ensure(client.jetstream())
     yield client
     await client.close()

@@ -42,7 +42,7 @@ from shared.bus.attempt import OUTAGES, Attempts, HandlerTooSlowError
 from shared.bus.delivery import Delivery, Held
 from shared.bus.service import Duties
 from shared.bus.settings import ServiceSettings
-from shared.bus.work import Alerts, Incidents
+from shared.bus.work import Alerts, Incidents, alert_of
 from shared.domain.events import Base, Owner
 from shared.domain.frozen import JsonObject
 from shared.domain.ids import IncidentId
@@ -131,7 +131,9 @@ class Service:
         attempts = Attempts(process.owner, self.settings, clock, log)
         self._held = Held(process.owner, FarDead(process, outside.bus), clock, log)
         self._incidents = Incidents(duties.reconcile, attempts, self._held)
-        self._alerts = Alerts(duties.on_alerts, attempts, self._held) if duties.on_alerts is not None else None
+        self._alerts = (
+            Alerts(duties.on_alerts, alert_of, attempts, self._held) if duties.on_alerts is not None else None
+        )
 
     def start(self) -> None:
         """Run its workers, its sweep, its renewals and its own loops, and take what the bus delivers."""

@@ -21,9 +21,11 @@ app = typer.Typer(
 runbook = typer.Typer(help="The runbooks: contracts of what may be done.", no_args_is_help=True, rich_markup_mode=None)
 dead = typer.Typer(help="Messages that could not be handled.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(runbook, name="runbook")
+bus = typer.Typer(help="The bus: who may speak on it, and what it keeps.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(dead, name="dead")
 app.add_typer(evaluate, name="eval")
 app.add_typer(bench, name="bench")
+app.add_typer(bus, name="bus")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask again.")]
@@ -299,3 +301,26 @@ def dead_retry(
     from services.cli import dead as it
 
     it.retry(number, as_json=as_json)
+
+
+@bus.command("keys", epilog="Example: primum bus keys --out keys")
+def bus_keys(
+    *, out: Annotated[Path, typer.Option(help="Where to; what is there is kept.")], as_json: Json = False
+) -> None:
+    """Make a key for each service and the operator, and the users for a nats-server's configuration."""
+    from services.cli import bus as it
+
+    it.keys(out, as_json=as_json)
+
+
+@bus.command("setup", epilog="Example: primum bus setup --nats-url nats://nats:4222 --key keys/operator.nk")
+def bus_setup(
+    *,
+    nats_url: Annotated[str, typer.Option(envvar="PRIMUM_NATS_URL", help="Else that of `primum up`.")] = "",
+    key: Annotated[Path | None, typer.Option(help="The operator's; else that of `primum up`.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the streams and consumers that are missing, and mend those that differ: no service may."""
+    from services.cli import bus as it
+
+    it.setup(nats_url, key, as_json=as_json)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from services.cli import screen
+from services.cli.bus import operator
 from services.cli.runtime import as_json as document
 from services.cli.runtime import nats_url
 from services.cli.said import printable
@@ -35,12 +36,12 @@ def retry(number: int, *, as_json: bool) -> None:
 
 
 async def _all(url: str) -> Sequence[DeadLetter]:
-    async with connected(url) as connection:
+    async with connected(url, operator()) as connection:
         return await NatsDeadLetters(connection).list()
 
 
 async def _again(url: str, number: int) -> DeadLetter:
-    async with connected(url) as connection:
+    async with connected(url, operator()) as connection:
         return await NatsDeadLetters(connection).retry(number)
 
 

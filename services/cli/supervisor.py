@@ -10,16 +10,22 @@ from typing import IO, Final, Self
 
 import httpx
 import structlog
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from structlog.typing import FilteringBoundLogger
 
 from services.cli import leftovers, runtime
+from services.cli.bus import bad_setting
 from services.cli.child import Child, Program
 from shared.adapters import nkey
+from shared.adapters.nats_connection import User, connected
 from shared.adapters.nats_server import EmbeddedNats, NatsDidNotStart
 from shared.adapters.system import SystemClock
-from shared.domain.errors import PrimumError
+from shared.bus.permissions import authorization
+from shared.bus.settings import BusSettings
+from shared.bus.setup import Plan, keep_up, set_up
+from shared.domain.errors import LedgerUnavailable, PrimumError
+from shared.domain.events import Owner
 
 SERVICES: Final = ("gateway", "detector", "diagnoser", "mitigator", "undo")
 _LOOK_EVERY_S: Final = 0.05
@@ -134,8 +140,9 @@ class Supervisor:
             # Ports that stay: Alertmanager was told them, and a restarted gateway must come back there.
             for name in replicas_of("gateway", self._settings.replicas):
                 self._ports[name] = _free_port(self._settings.host, 0 if self._ports else self._settings.port)
-            nkey.make(self.keys_dir)
-            await self._start_nats()
+            known = nkey.make(self.keys_dir)
+            await self._start_nats(authorization(known))
+            await self._set_up_bus()
             self._start_services()
             await self._until_ready()
             runtime.write(self.runtime_dir, "gateway", runtime.GatewayAt(url=self.gateway_url, token=self.token))
@@ -164,15 +171,39 @@ class Supervisor:
 
     # --- the bus
 
-    async def _start_nats(self) -> None:
+    async def _start_nats(self, users: str) -> None:
         self.nats_url = self._settings.nats_url
         if not self.nats_url:
-            self._nats = EmbeddedNats(self._data / "nats")
+            self._nats = EmbeddedNats(self._data / "nats", more=users)
             await self._nats.start()
             self.nats_url = self._nats.url
             self._tasks.append(asyncio.create_task(self._keep_nats(self._nats)))
         self._remember()
         runtime.write(self.runtime_dir, "nats", runtime.NatsAt(url=self.nats_url))
+
+    async def _set_up_bus(self) -> None:
+        """Make the streams and consumers, which no service may, and see to them from now on."""
+        operator = User(nkey.OPERATOR, nkey.load_key(nkey.seed_file(self.keys_dir, nkey.OPERATOR)))
+        plan = Plan.of({owner: self._bus_settings(owner) for owner in Owner})
+        try:
+            async with connected(self.nats_url, operator) as connection:
+                await set_up(connection, plan)
+        except LedgerUnavailable as error:  # one of somebody else's that has no leader yet, or is not up
+            self._say_of_the_bus(str(error))
+        keeping = keep_up(self.nats_url, operator, plan, self._clock, self._say_of_the_bus)
+        self._tasks.append(asyncio.create_task(keeping))
+
+    def _bus_settings(self, owner: Owner) -> BusSettings:
+        """What a service will read of the bus in its environment."""
+        said = {**os.environ, **self._environment(owner)}
+        names = {name: f"PRIMUM_{name.upper()}" for name in BusSettings.model_fields}
+        try:
+            return BusSettings.model_validate({name: said[each] for name, each in names.items() if each in said})
+        except ValidationError as error:
+            raise bad_setting(error) from error
+
+    def _say_of_the_bus(self, what: str) -> None:
+        self._log.warning("the bus was seen to", what=what)
 
     async def _keep_nats(self, nats: EmbeddedNats) -> None:
         """Start it again, on the same port and data, when it dies."""

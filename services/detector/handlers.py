@@ -11,19 +11,18 @@ from services.detector.look import Look
 from services.detector.memory import Memory
 from services.detector.settings import Settings
 from services.detector.surroundings import Surroundings, View
+from shared.bus import wakes
 from shared.domain.alert import Alert, AlertStatus
 from shared.domain.cluster import Ref
 from shared.domain.errors import ClusterForbidden, ClusterUnavailable, Conflict
 from shared.domain.events import (
     AlertJoined,
-    Base,
     Cleared,
-    Kept,
     Merged,
     Opened,
+    Owner,
     Quiet,
     Relapsed,
-    UndoneForGood,
 )
 from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident, State
@@ -33,7 +32,7 @@ from shared.ports.identity import Identity
 from shared.ports.ledger import Activities, Ledger, Timers
 from shared.ports.metrics import Metrics
 
-WAKES_ON: frozenset[type[Base]] = frozenset({Opened, Cleared, Relapsed, Kept, UndoneForGood})
+WAKES_ON = wakes.WAKES_ON[Owner.DETECTOR]
 _WATCHED = frozenset(
     {
         State.DETECTED,

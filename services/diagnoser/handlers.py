@@ -11,20 +11,17 @@ from services.diagnoser import decide
 from services.diagnoser.settings import Settings
 from shared.analyzers.registry import ANALYZERS, findings
 from shared.analyzers.topology import Topology
+from shared.bus import wakes
 from shared.domain.alert import Alert
 from shared.domain.cause import Cause
 from shared.domain.errors import ClusterForbidden, ClusterUnavailable, Retry
 from shared.domain.events import (
-    Base,
     CouldNotLook,
     Diagnosed,
     DiagnosisStarted,
-    KeptMoreToDo,
     NothingFound,
     Opened,
-    Relapsed,
-    Stale,
-    Undone,
+    Owner,
 )
 from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident, State
@@ -36,7 +33,7 @@ from shared.ports.cluster import Cluster
 from shared.ports.ledger import Activities, Ledger, Timers
 from shared.ports.metrics import Metrics
 
-WAKES_ON: Final[frozenset[type[Base]]] = frozenset({Opened, DiagnosisStarted, Undone, KeptMoreToDo, Relapsed, Stale})
+WAKES_ON = wakes.WAKES_ON[Owner.DIAGNOSER]
 _MOST_TOLD: Final = 20
 """Findings elsewhere that `looked_at` names: a broken cluster has hundreds."""
 

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
 from services.gateway.alertmanager import cluster_named
 from services.gateway.api import Api
@@ -11,25 +10,14 @@ from services.gateway.authority import check_binding
 from services.gateway.handlers import Teller
 from services.gateway.settings import GatewaySettings
 from shared.adapters.webhook import WebhookNotifier
+from shared.bus import wakes
 from shared.bus.service import Bus, Duties, serve
 from shared.bus.settings import load as load_settings
 from shared.domain.events import (
-    ApprovalExpired,
-    ApprovalRequested,
-    Base,
-    CouldNotLook,
-    Kept,
-    NoPlanLeft,
-    NothingFound,
     Owner,
-    UndoneForGood,
-    UndoStuck,
 )
 
-WAKES_ON: Final[frozenset[type[Base]]] = frozenset(
-    {ApprovalRequested, ApprovalExpired, NothingFound, CouldNotLook, NoPlanLeft, Kept, UndoneForGood, UndoStuck}
-)
-"""What may need a person."""
+WAKES_ON = wakes.WAKES_ON[Owner.GATEWAY]
 
 
 def main() -> int:

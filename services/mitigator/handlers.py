@@ -4,23 +4,14 @@ from services.mitigator.context import Context
 from services.mitigator.mitigating import on_mitigating
 from services.mitigator.planning import on_awaiting_approval, on_planning
 from services.mitigator.validating import on_resolved, on_validating
+from shared.bus import wakes
 from shared.domain.events import (
-    Applied,
-    Approved,
-    Base,
-    Denied,
-    Diagnosed,
-    Kept,
-    PlanPicked,
-    TransactionOpened,
-    UndoneUntried,
+    Owner,
 )
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
 
-WAKES_ON: frozenset[type[Base]] = frozenset(
-    {Diagnosed, Approved, Denied, PlanPicked, UndoneUntried, TransactionOpened, Applied, Kept}
-)
+WAKES_ON = wakes.WAKES_ON[Owner.MITIGATOR]
 
 _OWED = {
     State.PLANNING: on_planning,

@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 
 from services.undo import decide
 from services.undo.context import Context
+from shared.bus import wakes
 from shared.domain.change import Patch
 from shared.domain.cluster import Object, Ref
 from shared.domain.errors import ChangeConflict, ClusterForbidden, ObjectMissing, ObjectMoved, Retry, WriteRefused
 from shared.domain.events import (
-    Applied,
-    Base,
     Intended,
-    TransactionOpened,
+    Owner,
     TransactionSeized,
     UndoIntended,
     UndoRequested,
@@ -26,7 +25,7 @@ from shared.domain.transaction import Transaction, locks_for
 from shared.judge.keep_or_undo import NotYet
 from shared.measure.health import health_of
 
-WAKES_ON: frozenset[type[Base]] = frozenset({TransactionOpened, Applied, UndoRequested})
+WAKES_ON = wakes.WAKES_ON[Owner.UNDO]
 TRIES = 20
 
 

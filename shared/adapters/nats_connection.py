@@ -1,10 +1,12 @@
 """The connection to NATS: a service's own, which never gives up, and a short one for commands."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import nats.errors
 from nats.aio.client import DEFAULT_INBOX_PREFIX, Client
@@ -18,15 +20,21 @@ _RETRY_EVERY_S: Final = 0.5
 _PING_EVERY_S: Final = 10
 """A peer that vanished without a word is noticed after two of these."""
 
+DENIED_ADVICE: Final = "this is not this service's to say; else give NATS the users of `primum bus keys` again"
+
 Said = Callable[[str], None]
 
 
 class Watcher(NamedTuple):
-    """Who is told of a connection's life: every reason why it is not there, that it stands again, that it is over."""
+    """Who is told of a connection's life: every reason why it is not there, that it stands again, that it is over.
+
+    And of what the server did not let us do: whoever asked for that hears nothing.
+    """
 
     lost: Said
     back: Said
     closed: Said
+    denied: Said
 
 
 class User(NamedTuple):
@@ -55,7 +63,7 @@ async def connect_for_ever(client: Client, url: str, user: User, watcher: Watche
         reconnect_time_wait=_RETRY_EVERY_S,  # type: ignore[arg-type]  # it sleeps that long; the hint is too narrow
         max_reconnect_attempts=_FOR_EVER,
         ping_interval=_PING_EVERY_S,
-        error_cb=_error_callback(watcher.lost),
+        error_cb=_error_callback(_of_both(client, watcher)),
         disconnected_cb=_callback(watcher.lost, "the connection broke"),
         reconnected_cb=_callback(watcher.back, "connected again"),
         closed_cb=_callback(watcher.closed, "the connection is closed"),
@@ -76,7 +84,7 @@ async def connected(url: str, user: User | None = None, timeout_s: float = 5.0) 
         async with asyncio.timeout(timeout_s):
             # Two attempts, one after the other: nats-py knows no single one.
             await client.connect(
-                url,
+                url.split(","),
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
@@ -86,17 +94,44 @@ async def connected(url: str, user: User | None = None, timeout_s: float = 5.0) 
             )
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         reason = reasons[-1] if reasons else _reason(error)
-        raise LedgerUnavailable(f"no NATS answers at {address(url)} ({reason})") from error
+        raise LedgerUnavailable(f"no NATS answers at {address(url)} ({reason})", advice=advice_for(reason)) from error
     try:
         yield client
     finally:
         await client.close()
 
 
+def advice_for(reason: str) -> str:
+    """Return what to do about a NATS that does not take us."""
+    if "authorization" in reason.lower():
+        return "it does not know this key: include the users that `primum bus keys` wrote in its configuration"
+    return LedgerUnavailable.advice
+
+
 def address(url: str) -> str:
     """Return a URL's host and port alone: the rest may hold a password."""
     parts = urlsplit(url if "//" in url else f"//{url}")
     return parts.netloc.rsplit("@", 1)[-1] or url
+
+
+_DENIED: Final = re.compile(r'permissions violation for (publish|subscription) to "?([^"\s]+)', re.IGNORECASE)
+_denials: WeakKeyDictionary[Client, dict[str, str]] = WeakKeyDictionary()
+
+
+def denial(client: Client, subject: str) -> str | None:
+    """Return the server's words, if it has denied this connection to publish there. What asked only timed out."""
+    return _denials.get(client, {}).get(subject.lower())
+
+
+def _of_both(client: Client, watcher: Watcher) -> Said:
+    def say(reason: str) -> None:
+        if (found := _DENIED.search(reason)) is None:
+            watcher.lost(reason)
+        else:
+            _denials.setdefault(client, {})[found[2].lower()] = reason
+            watcher.denied(reason)
+
+    return say
 
 
 def _error_callback(say: Said) -> Callable[[Exception], Awaitable[None]]:

@@ -97,6 +97,10 @@ class NatsDeadLetters:
 
     async def _send_again(self, letter: DeadLetter) -> None:
         if letter.stream == streams.ALERTS:
+            if not letter.subject.startswith(
+                subjects.ALERTS
+            ):  # a forged one must not make an operator say anything else
+                raise Refuse(f"this letter says that {letter.subject[:200]} is an alert, which it is not")
             kept = {name: value for name, value in letter.headers.items() if not name.lower().startswith(_SERVERS_OWN)}
             stream, write = streams.ALERTS, Write(letter.subject, letter.data, kept)
         else:

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
+from shared.adapters.nats_connection import DENIED_ADVICE, denial
 from shared.adapters.nats_pipeline import Pipeline
 from shared.domain.errors import Conflict, LedgerUnavailable, PrimumError, Refuse
 from shared.domain.frozen import Json
@@ -112,6 +113,7 @@ class NatsStream:
 
     def _failed(self, writes: Sequence[Write], error: Exception) -> PrimumError:
         """Say what a write's failure means."""
+        self._must_be_allowed(*(write.subject for write in writes))
         match error:
             case nats.errors.NoRespondersError():
                 return LedgerUnavailable(f"no stream takes {writes[-1].subject}")
@@ -163,6 +165,7 @@ class NatsStream:
                 with contextlib.suppress(nats.errors.Error):  # the connection went away, and the subscription with it
                     await subscription.unsubscribe()
         except (nats.errors.Error, TimeoutError, OSError) as error:
+            self._must_be_allowed(self._direct_get)
             raise LedgerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
         return found
 
@@ -198,12 +201,19 @@ class NatsStream:
         try:
             return await self._connection.request(subject, data, self._timeout_s)
         except (nats.errors.Error, TimeoutError, OSError) as error:
+            self._must_be_allowed(subject)
             raise LedgerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
 
     def _must_be_connected(self) -> None:
         # nats-py would keep the write in a buffer and send it after the reconnect, long after we gave it up.
         if not self._connection.is_connected:
             raise LedgerUnavailable("NATS is not connected")
+
+    def _must_be_allowed(self, *subjects: str) -> None:
+        """Raise LedgerUnavailable with the server's words if silence was a denial."""
+        for subject in subjects:
+            if (said := denial(self._connection, subject)) is not None:
+                raise LedgerUnavailable(f"NATS denies it ({said})", advice=DENIED_ADVICE)
 
 
 def _status(message: Msg) -> str | None:

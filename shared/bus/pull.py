@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -11,10 +11,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 from structlog.typing import FilteringBoundLogger
 
 from shared.bus import streams, subjects
-from shared.bus.settings import ServiceSettings
+from shared.bus.wakes import TAKES_ALERTS, WAKES_ON
 from shared.domain.events import Base, Owner
 from shared.ports.clock import Clock
 
@@ -25,6 +26,7 @@ _SILENCE_S: Final = 2.5 * _HEARTBEAT_S
 _PAUSE_S: Final = 0.25
 _NO_RESPONDERS: Final = "503"
 _CONFLICT: Final = "409"
+_ADVICE: Final = "`primum bus setup` makes it, and `primum up` does while it runs"
 _BEHIND_NAKS: Final = 10_000
 """A message given back with a delay counts as pending; the server's 1000 would let an outage block what is new."""
 
@@ -38,36 +40,39 @@ class Source:
     work: str
 
 
-def durable(owner: Owner, settings: ServiceSettings, policy: DeliverPolicy, filters: list[str]) -> ConsumerConfig:
-    """Configure a service's durable on one stream; more replicas of the service share it.
+def sources(owner: Owner, ack_wait_s: float, wakes_on: Collection[type[Base]], *, alerts: bool) -> Sequence[Source]:
+    """List the durables of a service: its fired timers, the events that wake it, and the inbox if it takes alerts.
 
-    `max_deliver` is not the server's: it would drop a message in silence, and outages must never use it up.
+    More replicas of the service share them.
     """
+    # A new durable on the ledger begins now: the sweep sees to what is older. No alert is too old to be looked at.
+    wanted = [(streams.TIMERS, DeliverPolicy.ALL, [subjects.fired_for(owner)])]
+    if wakes_on:
+        events = sorted(subjects.wake_ups(event.name) for event in wakes_on)
+        wanted.append((streams.LEDGER, DeliverPolicy.NEW, events))
+    if alerts:
+        wanted.append((streams.ALERTS, DeliverPolicy.ALL, [subjects.ALL_ALERTS]))
+    return [
+        Source(stream, _config(owner, policy, heard, ack_wait_s), stream.lower()) for stream, policy, heard in wanted
+    ]
+
+
+def sources_of(owner: Owner, ack_wait_s: float) -> Sequence[Source]:
+    """List the durables of a service as the operator makes them, before it runs."""
+    return sources(owner, ack_wait_s, WAKES_ON[owner], alerts=owner in TAKES_ALERTS)
+
+
+def _config(owner: Owner, policy: DeliverPolicy, heard: list[str], ack_wait_s: float) -> ConsumerConfig:
+    """Configure a durable. `max_deliver` is not the server's: it would drop a message in silence after outages."""
     return ConsumerConfig(
         durable_name=str(owner),
         deliver_policy=policy,
         ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=settings.ack_wait_s,
+        ack_wait=ack_wait_s,
         max_deliver=-1,
         max_ack_pending=_BEHIND_NAKS,
-        filter_subjects=filters,
+        filter_subjects=heard,
     )
-
-
-def wake_ups(owner: Owner, settings: ServiceSettings, events: frozenset[type[Base]]) -> Source:
-    """Subscribe to events of the ledger. A new durable begins now: the sweep sees to what is older."""
-    filters = sorted(subjects.wake_ups(event.name) for event in events)
-    return Source(streams.LEDGER, durable(owner, settings, DeliverPolicy.NEW, filters), "ledger")
-
-
-def timers(owner: Owner, settings: ServiceSettings) -> Source:
-    """Subscribe to the service's own fired timers."""
-    return Source(streams.TIMERS, durable(owner, settings, DeliverPolicy.ALL, [subjects.fired_for(owner)]), "timers")
-
-
-def alerts(owner: Owner, settings: ServiceSettings) -> Source:
-    """Subscribe to the inbox, from its beginning: no alert is too old to be looked at."""
-    return Source(streams.ALERTS, durable(owner, settings, DeliverPolicy.ALL, ["primum.alert.>"]), "alerts")
 
 
 class Feeds(NamedTuple):
@@ -76,8 +81,6 @@ class Feeds(NamedTuple):
     take: Callable[[Msg], Awaitable[None]]
     room: Callable[[], Awaitable[int]]
     """Waits until there is room, and says for how many messages."""
-    prepare: Callable[[], Awaitable[None]]
-    """Sees to the streams."""
 
 
 class Pull:
@@ -97,15 +100,15 @@ class Pull:
         self._clock, self._log = clock, log.bind(stream=source.stream)
         self._answered = asyncio.Event()
         self._wanted = 0
-        self._there = False
+        self._missing = f"the consumer on {source.stream} was not looked for yet"
         self._heard_s: float | None = None
-        self.made = asyncio.Event()
+        self.found = asyncio.Event()
         """Set once the durable was there for the first time: what is said from then on is not missed."""
 
     def problem(self) -> str | None:
         """Why nothing can come from this source, or None."""
-        if self._heard_s is None or not self._there:
-            return f"the consumer on {self._source.stream} is not there yet"
+        if self._heard_s is None or self._missing:
+            return self._missing
         silent_s = self._clock.monotonic_s() - self._heard_s
         if self._wanted and silent_s > 2 * _SILENCE_S:
             return f"{self._source.stream} has been silent for {silent_s:.0f} s"
@@ -117,8 +120,8 @@ class Pull:
         subscription = await self._connection.subscribe(inbox, cb=self._on_message)
         try:
             while True:
-                if not self._there:
-                    await self._make()
+                if self._missing:
+                    await self._find()
                 elif self._connection.is_connected:
                     await self._ask(inbox, await self._feeds.room())
                 else:  # nats-py would keep every request and send them all at the reconnect
@@ -136,17 +139,28 @@ class Pull:
         except (nats.errors.Error, TimeoutError) as error:
             self._log.info("the connection went first", reason=str(error))
 
-    async def _make(self) -> None:
-        """Create the durable, or bring its settings to ours: an existing one keeps its old ones until told."""
+    async def _find(self) -> None:
+        """Look for the durable. The operator makes it: no service may, and none may make it send elsewhere."""
+        config = self._source.config
         try:
-            await self._feeds.prepare()
-            await self._connection.jetstream().add_consumer(self._source.stream, self._source.config)
+            info = await self._connection.jetstream().consumer_info(self._source.stream, str(config.durable_name))
         except (nats.errors.Error, TimeoutError) as error:
-            self._log.warning("the consumer could not be made", reason=str(error) or type(error).__name__)
-            await self._clock.sleep(2 * _PAUSE_S)
+            why = "is not there" if isinstance(error, NotFoundError) else f"cannot be looked at ({_said(error)})"
+            await self._lacks(f"the consumer {config.durable_name} on {self._source.stream} {why}: {_ADVICE}")
             return
-        self._there, self._heard_s = True, self._clock.monotonic_s()
-        self.made.set()
+        if unheard := set(config.filter_subjects or ()) - set(filters(info.config)):
+            names = ", ".join(sorted(unheard))
+            await self._lacks(f"the consumer {config.durable_name} on {self._source.stream} lacks {names}: {_ADVICE}")
+            return
+        self._missing, self._heard_s = "", self._clock.monotonic_s()
+        self.found.set()
+
+    async def _lacks(self, what: str) -> None:
+        """Say what is missing, once, and wait a little."""
+        if what != self._missing:
+            self._missing = what
+            self._log.warning("waiting for the bus to be set up", reason=what)
+        await self._clock.sleep(2 * _PAUSE_S)
 
     async def _ask(self, inbox: str, room: int) -> None:
         """Ask for messages and return once they came, the request ended, or nobody answers."""
@@ -182,12 +196,21 @@ class Pull:
         """The request is over: it expired (404, 408), or something happened to the consumer."""
         gone = status == _NO_RESPONDERS or (status == _CONFLICT and "Deleted" in why)
         if gone:
-            self._log.warning("the consumer is gone and is made again", status=status, reason=why.strip())
-            self._there = False
+            self._log.warning("the consumer is gone", status=status, reason=why.strip())
+            self._missing = f"the consumer on {self._source.stream} is gone: {_ADVICE}"
         if gone or status == _CONFLICT:
             await self._clock.sleep(_PAUSE_S)
         self._wanted = 0
         self._answered.set()
+
+
+def filters(config: ConsumerConfig) -> Sequence[str]:
+    """What a consumer hears: the server says one filter otherwise than several."""
+    return config.filter_subjects or ([config.filter_subject] if config.filter_subject else [])
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _ns(seconds: float) -> int:

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from starlette.routing import BaseRoute
 from structlog.typing import FilteringBoundLogger
 
-from shared.adapters.nats_connection import User, Watcher, address, close, connect_for_ever
+from shared.adapters.nats_connection import DENIED_ADVICE, User, Watcher, address, advice_for, close, connect_for_ever
 from shared.adapters.nats_dead import NatsDeadLetters
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_kv import NatsActivities, NatsHeartbeats
@@ -26,7 +26,7 @@ from shared.bus import pull, streams, web
 from shared.bus.attempt import OUTAGES, Attempts
 from shared.bus.delivery import Delivery, Held
 from shared.bus.settings import REFUSED, ServiceSettings
-from shared.bus.work import Alerts, Incidents, Run
+from shared.bus.work import Alerts, Incidents, Run, SignedAlerts
 from shared.domain.alert import Alert
 from shared.domain.errors import LedgerUnavailable, PrimumError
 from shared.domain.events import Base, Owner
@@ -150,6 +150,11 @@ def bus_of(owner: Owner, settings: ServiceSettings, log: FilteringBoundLogger) -
     )
 
 
+def sources_for(bus: Bus, duties: Duties) -> Sequence[pull.Source]:
+    """List the durables that a service of these duties pulls."""
+    return pull.sources(bus.owner, bus.settings.ack_wait_s, duties.wakes_on, alerts=duties.on_alerts is not None)
+
+
 class _Service:
     """The loops of one service: connection, pulls, workers, sweep, renewals."""
 
@@ -158,12 +163,10 @@ class _Service:
         attempts = Attempts(bus.owner, bus.settings, bus.clock, bus.log)
         self._held = Held(bus.owner, bus.dead, bus.clock, bus.log)
         self._incidents = Incidents(duties.reconcile, attempts, self._held)
-        self._alerts = (
-            Alerts(duties.on_alerts, bus.seal, attempts, self._held) if duties.on_alerts is not None else None
-        )
+        takes = duties.on_alerts
+        self._alerts = Alerts(takes, SignedAlerts(bus.seal), attempts, self._held) if takes is not None else None
         self._pulls = [self._pull(source) for source in self._sources()]
         self._complaint = f"no NATS answers at {address(bus.settings.nats_url)} yet"
-        self._prepared = asyncio.Lock()
         self._stopping, self._swept = False, False
         self._busy: set[asyncio.Task[Any] | None] = set()
         self._closed = asyncio.Event()
@@ -198,13 +201,7 @@ class _Service:
     # --- the pieces
 
     def _sources(self) -> Sequence[pull.Source]:
-        owner, settings = self._bus.owner, self._settings
-        sources = [pull.timers(owner, settings)]
-        if self._duties.wakes_on:
-            sources.append(pull.wake_ups(owner, settings, self._duties.wakes_on))
-        if self._duties.on_alerts is not None:
-            sources.append(pull.alerts(owner, settings))
-        return sources
+        return sources_for(self._bus, self._duties)
 
     def _pull(self, source: pull.Source) -> pull.Pull:
         async def take(message: Msg) -> None:
@@ -225,7 +222,7 @@ class _Service:
         return pull.Pull(
             self._bus.connection,
             source,
-            feeds=pull.Feeds(take, room, self._prepare),
+            feeds=pull.Feeds(take, room),
             clock=self._bus.clock,
             log=self._bus.log,
         )
@@ -262,7 +259,7 @@ class _Service:
             await self._held.renew()
 
     async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
-        await self._all_made()
+        await self._all_found()
         while True:
             try:
                 await do()
@@ -272,7 +269,7 @@ class _Service:
 
     async def _steadily(self, loop: Callable[[], Awaitable[None]]) -> None:
         """Run a loop of the service's own; an outage starts it again, as nothing is wrong with it."""
-        await self._all_made()
+        await self._all_found()
         while True:
             try:
                 await loop()
@@ -282,10 +279,10 @@ class _Service:
             else:
                 raise RuntimeError("a background loop ended by itself")
 
-    async def _all_made(self) -> None:
+    async def _all_found(self) -> None:
         """Wait for the streams and consumers: the first sweep comes after them, so that nothing falls between."""
         for each in self._pulls:
-            await each.made.wait()
+            await each.found.wait()
 
     async def _sweep(self) -> None:
         """Look at every open incident, whoever was or was not woken: a lost message delays, it never strands."""
@@ -300,7 +297,7 @@ class _Service:
             self._bus.connection,
             self._settings.nats_url,
             User(str(self._bus.owner), self._bus.seal.key),
-            Watcher(self._lost, self._back, self._on_closed),
+            Watcher(self._lost, self._back, self._on_closed, self._denied),
         )
 
     def _lost(self, reason: str) -> None:
@@ -310,11 +307,14 @@ class _Service:
         complaint = f"no NATS answers at {address(self._settings.nats_url)} ({reason})"
         if complaint != self._complaint:
             self._complaint = complaint
-            self._bus.log.warning("waiting for NATS", reason=complaint, advice=LedgerUnavailable.advice)
+            self._bus.log.warning("waiting for NATS", reason=complaint, advice=advice_for(reason))
 
     def _back(self, _: str) -> None:
         self._complaint = ""
         self._bus.log.info("connected to NATS again", at=address(self._settings.nats_url))
+
+    def _denied(self, reason: str) -> None:
+        self._bus.log.error("NATS denies it", reason=reason, advice=DENIED_ADVICE)
 
     def _on_closed(self, _: str) -> None:
         self._closed.set()
@@ -322,13 +322,6 @@ class _Service:
     async def _until_closed(self) -> None:
         await self._closed.wait()
         raise LedgerUnavailable("the connection to NATS closed for good")
-
-    async def _prepare(self) -> None:
-        """See to the streams, one consumer at a time: a wiped server has neither."""
-        settings = self._settings
-        keeping = streams.Keeping(settings.nats_replicas, settings.heartbeat_ttl_s, settings.activity_ttl_s)
-        async with self._prepared:
-            await streams.ensure(self._bus.connection.jetstream(timeout=settings.nats_timeout_s), keeping)
 
     # --- the end
 

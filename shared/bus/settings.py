@@ -12,17 +12,27 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0, le=_YEAR_S, allow_inf_nan=Fals
 """A time that passes: none, not a number or for ever would fail much later, in the middle of an incident."""
 
 
-class ServiceSettings(BaseSettings):
-    """Common to all services; each adds its own. Times are in seconds."""
+class BusSettings(BaseSettings):
+    """What the bus is, and how it keeps what it is told: the operator who sets it up and the services agree on it."""
 
     model_config = SettingsConfigDict(env_prefix="PRIMUM_", frozen=True, extra="ignore")
 
-    cluster: str = Field(default="default", pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    """It stands in subjects, so a dot or a star would put its alerts elsewhere."""
     nats_url: str = "nats://127.0.0.1:4222"
     nats_timeout_s: Seconds = 5
     nats_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of each stream: 3 in production."""
+    ack_wait_s: float = Field(default=30, ge=1, le=_YEAR_S)
+    """After so long without a word from us the server gives a message to somebody else. What we hold is renewed."""
+    heartbeat_ttl_s: float = Field(default=10, ge=1, le=_YEAR_S)
+    """A holder of a transaction that said nothing for so long is dead."""
+    activity_ttl_s: float = Field(default=15, ge=1, le=_YEAR_S)
+
+
+class ServiceSettings(BusSettings):
+    """Common to all services; each adds its own. Times are in seconds."""
+
+    cluster: str = Field(default="default", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    """It stands in subjects, so a dot or a star would put its alerts elsewhere."""
 
     nkey_file: Path | None = None
     """This service's own key: NATS knows it by that, and it signs what it says. `primum up` makes it."""
@@ -41,15 +51,10 @@ class ServiceSettings(BaseSettings):
     """Incidents that are handled at the same time."""
     grace_s: float = Field(default=10, ge=0, le=_YEAR_S)
     """How long running handlers may finish after SIGTERM."""
-    ack_wait_s: float = Field(default=30, ge=1, le=_YEAR_S)
-    """After so long without a word from us the server gives a message to somebody else. What we hold is renewed."""
     handler_timeout_s: Seconds = 60
     """A handler that takes longer is cancelled: handlers are short, timers stand between them."""
     max_failures: int = Field(default=8, ge=1)
     """Deliveries after which a message whose handler fails by a bug is dead-lettered. Outages never count."""
-    heartbeat_ttl_s: float = Field(default=10, ge=1, le=_YEAR_S)
-    """A holder of a transaction that said nothing for so long is dead."""
-    activity_ttl_s: float = Field(default=15, ge=1, le=_YEAR_S)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"

@@ -6,7 +6,7 @@ from typing import Final
 
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError
 
 _TEN_MINUTES_S: Final = 600.0
 _HOUR_S: Final = 3600.0
@@ -92,22 +92,25 @@ def streams(keeping: Keeping) -> Sequence[StreamConfig]:
     ]
 
 
-async def ensure(js: JetStreamContext, keeping: Keeping | None = None) -> None:
-    """Create the streams that are missing, and update those whose settings differ from ours.
+async def ensure(js: JetStreamContext, keeping: Keeping | None = None) -> Sequence[str]:
+    """Create the streams that are missing, update those whose settings differ from ours; say what was done.
 
-    Several services do this at once: the loser of a race to create finds the stream there.
+    Several operators may do this at once: the loser of a race to create finds the stream there.
     """
-    for config in streams(keeping or Keeping()):
-        wanted, name = config, str(config.name)
-        try:
-            found = (await js.stream_info(name)).config
-        except NotFoundError:
+    done = list[str]()
+    there = {str(info.config.name): info.config for info in await js.streams_info()}
+    for wanted in streams(keeping or Keeping()):
+        name = str(wanted.name)
+        if (found := there.get(name)) is None:
             await _create(js, wanted)
+            done.append(f"made the stream {name}")
             continue
-        # More copies than we ask for are an operator's decision.
-        wanted = replace(wanted, num_replicas=max(wanted.num_replicas or 1, found.num_replicas or 1))
-        if _differs(wanted, found):
-            await js.update_stream(wanted)
+        # More copies than we ask for are an administrator's decision.
+        wished = replace(wanted, num_replicas=max(wanted.num_replicas or 1, found.num_replicas or 1))
+        if _differs(wished, found):
+            await js.update_stream(wished)
+            done.append(f"mended the stream {name}")
+    return done
 
 
 async def _create(js: JetStreamContext, wanted: StreamConfig) -> None:

@@ -11,6 +11,8 @@ from shared.domain.ids import ClusterName, CorrelationKey, Fingerprint, Incident
 _SAFE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 PAUSE: Final = "primum.control.pause"
+ALERTS: Final = "primum.alert."
+ALL_ALERTS: Final = f"{ALERTS}>"
 ALL_OPEN: Final = "primum.open.*"
 ALL_OPENED: Final = "primum.ledger.*.Opened"
 

@@ -76,6 +76,28 @@ class Incidents:
             )
 
 
+class SignedAlerts:
+    """Reads alerts that the gateway signed, and no others."""
+
+    def __init__(self, seal: Seal) -> None:
+        self._seal, self._refused = seal, Refused(streams.ALERTS)
+
+    def __call__(self, stored: Stored) -> Alert:
+        """Raises Refuse if the gateway did not say this, or it is no alert."""
+        if (signer := self._seal.signer(stored)) not in MAY_ALERT:
+            self._refused.note(stored, Refusal.FORGED if signer is None else Refusal.FOREIGN)
+            raise Refuse("this alert is not signed by the gateway: somebody put it here, or altered it")
+        return alert_of(stored)
+
+
+def alert_of(stored: Stored) -> Alert:
+    """Read an alert, whoever said it. Raises Refuse if it is none."""
+    try:
+        return Alert.model_validate_json(stored.data)
+    except ValidationError as error:
+        raise Refuse(f"this is no alert: {' '.join(str(error).split())[:200]}") from error
+
+
 class _Told(NamedTuple):
     """An alert, and the message that brought it."""
 
@@ -87,10 +109,13 @@ class Alerts:
     """Alerts, in the order in which they come; those that wait together are handled together."""
 
     def __init__(
-        self, on_alerts: Callable[[Sequence[Alert]], Awaitable[None]], seal: Seal, attempts: Attempts, held: Held
+        self,
+        on_alerts: Callable[[Sequence[Alert]], Awaitable[None]],
+        read: Callable[[Stored], Alert],
+        attempts: Attempts,
+        held: Held,
     ) -> None:
-        self._on_alerts, self._seal, self._attempts, self._held = on_alerts, seal, attempts, held
-        self._refused = Refused(streams.ALERTS)
+        self._on_alerts, self._read, self._attempts, self._held = on_alerts, read, attempts, held
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
 
     async def take(self, delivery: Delivery) -> None:
@@ -104,29 +129,19 @@ class Alerts:
         return partial(self._run_and_settle, waiting)
 
     async def _run_and_settle(self, deliveries: Sequence[Delivery]) -> None:
-        told = [_Told(alert, each) for each in deliveries if (alert := await self._read(each)) is not None]
+        told = [_Told(alert, each) for each in deliveries if (alert := await self._take_in(each)) is not None]
         settlement = await self._run(told) if told else Done()
         one_by_one = len(told) > 1 and _may_be_one_alone(settlement)
         for each in told:
             await self._held.settle(each.delivery, await self._run([each]) if one_by_one else settlement)
 
-    async def _read(self, delivery: Delivery) -> Alert | None:
+    async def _take_in(self, delivery: Delivery) -> Alert | None:
         """Read a message; one that is no alert is a dead letter."""
         try:
-            return self._alert(delivery.stored)
+            return self._read(delivery.stored)
         except Refuse as error:
             await self._held.settle(delivery, Dead(str(error)))
             return None
-
-    def _alert(self, stored: Stored) -> Alert:
-        """Raises Refuse if the gateway did not say this, or it is no alert."""
-        if (signer := self._seal.signer(stored)) not in MAY_ALERT:
-            self._refused.note(stored, Refusal.FORGED if signer is None else Refusal.FOREIGN)
-            raise Refuse("this alert is not signed by the gateway: somebody put it here, or altered it")
-        try:
-            return Alert.model_validate_json(stored.data)
-        except ValidationError as error:
-            raise Refuse(f"this is no alert: {' '.join(str(error).split())[:200]}") from error
 
     async def _run(self, told: Sequence[_Told]) -> Settlement:
         return await self._attempts.run(

@@ -4,10 +4,15 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from shared.adapters.nats_connection import User
+import nats
+from nats.aio.client import Client
+
+from shared.adapters.nats_connection import User, inbox_prefix
 from shared.adapters.nkey import HOLDERS_OF_KEYS, KEYRING, OPERATOR, Key, Keyring, seed_file
 from shared.adapters.seal import Seal
+from shared.bus.permissions import authorization
 from shared.domain.events import Owner
 
 
@@ -32,6 +37,11 @@ def operator() -> User:
     return User(OPERATOR, key_of(OPERATOR))
 
 
+def users() -> str:
+    """Return the part of a nats-server's configuration that knows them all."""
+    return authorization({name: [key_of(name).public] for name in HOLDERS_OF_KEYS})
+
+
 def write_keys(folder: Path) -> Path:
     """Write them as `primum bus keys` does, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +51,12 @@ def write_keys(folder: Path) -> Path:
     return folder
 
 
-def settings_of(owner: Owner, folder: Path) -> dict[str, Path]:
+def settings_of(owner: Owner, folder: Path) -> dict[str, Any]:
     """Return what a service must be told of the keys in that folder."""
     return {"nkey_file": seed_file(folder, owner), "keyring": folder / KEYRING}
+
+
+async def connect_as(name: str, url: str, **options: Any) -> Client:
+    """Connect as a service or the operator, for a test to close."""
+    seed, prefix = key_of(name).seed, inbox_prefix(name)
+    return await nats.connect(url, nkeys_seed_str=seed, inbox_prefix=prefix, **options)

@@ -9,10 +9,13 @@ from pathlib import Path
 import httpx
 import structlog
 
-from shared.bus.service import Bus, Duties, bus_of, run
+from shared.bus import streams
+from shared.bus.service import Bus, Duties, bus_of, run, sources_for
 from shared.bus.settings import ServiceSettings
+from shared.bus.setup import Plan, keep_up
 from shared.domain.events import Owner
 from shared.ports.clock import Clock
+from shared.testing.keys import operator
 
 _LOOK_EVERY_S = 0.01
 
@@ -25,9 +28,15 @@ async def until(check: Callable[[], Awaitable[bool]], clock: Clock, within_s: fl
 
 
 class RunningService:
-    """One run of a service: its bus, its URL, and its exit status once it was stopped."""
+    """One run of a service: its bus, its URL, and its exit status once it was stopped.
 
-    def __init__(self, owner: Owner, settings: ServiceSettings, duties: Callable[[Bus], Duties]) -> None:
+    An operator sees to its streams and consumers meanwhile, as `primum up` does.
+    """
+
+    def __init__(
+        self, owner: Owner, settings: ServiceSettings, duties: Callable[[Bus], Duties], *, operated: bool = True
+    ) -> None:
+        self._operated = operated
         self._owner, self._settings, self._duties = owner, settings, duties
         self._stop = asyncio.Event()
         self._bus: Bus | None = None
@@ -38,7 +47,18 @@ class RunningService:
     @asynccontextmanager
     async def _build(self, bus: Bus) -> AsyncIterator[Duties]:
         self._bus = bus
-        yield self._duties(bus)
+        duties = self._duties(bus)
+        if not self._operated:
+            yield duties
+            return
+        keeping = streams.Keeping(1, self._settings.heartbeat_ttl_s, self._settings.activity_ttl_s)
+        plan = Plan(keeping, sources_for(bus, duties))
+        operating = asyncio.create_task(keep_up(self._settings.nats_url, operator(), plan, bus.clock, bus.log.info))
+        try:
+            yield duties
+        finally:
+            operating.cancel()
+            await asyncio.wait([operating])
 
     @property
     def bus(self) -> Bus:

@@ -201,6 +201,7 @@ def recorded(incident: str, events: Sequence[Event], *, at: datetime = T0, every
             at=at + timedelta(seconds=every_s * (index - 1)),
             by=owner,
             event=event,
+            follows=EventId(f"{incident}-{index - 1}" if index > 1 else ""),
         )
         for index, (event, owner) in enumerate(zip(events, owners_of(events), strict=True), start=1)
     ]

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-import nats
 import pytest
 from nats.aio.client import Client
 
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_ledger import NatsLedger, Writer
 from shared.adapters.nats_server import EmbeddedNats
+from shared.adapters.nkey import OPERATOR
 from shared.adapters.system import RandomIdentity, SystemClock
 from shared.bus import streams
 from shared.bus.trace import continuing
@@ -23,7 +23,7 @@ from shared.domain.ids import IncidentId, TransactionId
 from shared.domain.incident import State
 from shared.domain.transaction import Lock
 from shared.testing.builders import T0, a_reading, a_ref, an_alert, opened
-from shared.testing.keys import seal_of
+from shared.testing.keys import connect_as, seal_of
 
 A = IncidentId("inc-a")
 Ledgers = Callable[[Owner], NatsLedger]
@@ -83,7 +83,7 @@ async def wire(connection: Client, nats_server: EmbeddedNats) -> AsyncIterator[F
 @pytest.fixture
 async def over_the_wire(wire: Forgetful) -> AsyncIterator[Ledgers]:
     """Ledgers that see the server through the wire, and wait 0.3 s for an answer."""
-    client = await nats.connect(f"nats://127.0.0.1:{wire.port}")
+    client = await connect_as(OPERATOR, f"nats://127.0.0.1:{wire.port}")
     yield lambda owner: NatsLedger(client, Writer(seal_of(owner), SystemClock(), RandomIdentity()), 0.3)
     await client.close()
 
@@ -260,7 +260,7 @@ def _setting(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
 
 @asynccontextmanager
 async def _connected(server: EmbeddedNats) -> AsyncIterator[Client]:
-    client = await nats.connect(server.url)
+    client = await connect_as(OPERATOR, server.url)
     try:
         yield client
     finally:

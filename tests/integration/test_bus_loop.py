@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nats.aio.client import Client
 
-from shared.adapters.nats_dead import DeadLetter
+from shared.adapters.nats_dead import DeadLetter, NatsDeadLetters
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_ledger import NatsLedger
 from shared.adapters.nats_server import EmbeddedNats
@@ -118,57 +118,59 @@ async def test_a_lost_race_is_run_again_at_once(start: Start, ledger: Ledgers) -
     assert [await script.called() for _ in range(3)] == [A, A, A]
 
 
-async def test_a_refused_message_is_a_dead_letter_with_its_reason(start: Start, ledger: Ledgers) -> None:
+async def test_a_refused_message_is_a_dead_letter_with_its_reason(
+    start: Start, ledger: Ledgers, connection: Client
+) -> None:
     """It is copied whole, never delivered again, and a person can have it tried again."""
     script = Script([Refuse("this can never work")])
     service = start(Owner.DIAGNOSER, on(script))
     await service.ready()
     await ledger(Owner.DETECTOR).open(A, opened())
     await script.called()
-    (letter,) = await letters(service, 1)
+    (letter,) = await letters(connection, 1)
     assert (letter.stream, letter.subject, letter.service) == ("LEDGER", "primum.ledger.inc-a.Opened", Owner.DIAGNOSER)
     assert letter.reason == "this can never work"
     assert letter.headers["ce-subject"] == A
     assert opened() == Opened.model_validate_json(letter.data)
     assert script.calls.empty()
 
-    await service.bus.dead.retry(letter.number)
+    await NatsDeadLetters(connection).retry(letter.number)
     assert await script.called() == A
-    assert await service.bus.dead.list() == []
+    assert await NatsDeadLetters(connection).list() == []
 
 
-async def test_a_bug_is_tried_again_then_buried(start: Start, ledger: Ledgers) -> None:
+async def test_a_bug_is_tried_again_then_buried(start: Start, ledger: Ledgers, connection: Client) -> None:
     """Whatever nobody foresaw is counted and delivered again, up to a limit, and then a dead letter."""
     script = Script([RuntimeError("a bug")] * 2)
     service = start(Owner.UNDO, on(script), max_failures=2)
     await service.ready()
     await ledger(Owner.DETECTOR).open(A, opened())
     assert [await script.called() for _ in range(2)] == [A, A]
-    (letter,) = await letters(service, 1)
+    (letter,) = await letters(connection, 1)
     assert letter.reason == "failed 2 times, last with RuntimeError: a bug"
     metrics = (await service.get("/metrics")).text
     assert 'primum_handler_bugs_total{service="undo",work="reconcile"} 2.0' in metrics
     assert 'primum_dead_letters_total{service="undo",work="ledger"} 1.0' in metrics
 
 
-async def test_an_outage_never_counts(start: Start, ledger: Ledgers) -> None:
+async def test_an_outage_never_counts(start: Start, ledger: Ledgers, connection: Client) -> None:
     """While the cluster does not answer the message comes again and again, beyond any limit."""
     script = Script([ClusterUnavailable("no answer")] * 2)
     service = start(Owner.DIAGNOSER, on(script), max_failures=1)
     await service.ready()
     await ledger(Owner.DETECTOR).open(A, opened())
     assert [await script.called() for _ in range(3)] == [A] * 3
-    assert await service.bus.dead.list() == []
+    assert await NatsDeadLetters(connection).list() == []
 
 
-async def test_a_buried_message_strands_no_incident(start: Start, ledger: Ledgers) -> None:
+async def test_a_buried_message_strands_no_incident(start: Start, ledger: Ledgers, connection: Client) -> None:
     """The sweep goes on with an incident whose message was given up."""
     script = Script([RuntimeError("a bug")])
     service = start(Owner.DIAGNOSER, on(script), max_failures=1, sweep_every_s=0.2)
     await service.ready()
     await ledger(Owner.DETECTOR).open(A, opened())
     assert await script.called() == A
-    await letters(service, 1)
+    await letters(connection, 1)
     assert await script.called() == A
 
 
@@ -178,7 +180,7 @@ async def test_what_is_no_event_is_a_dead_letter(start: Start, connection: Clien
     service = start(Owner.DIAGNOSER, on(script))
     await service.ready()
     await connection.jetstream().publish("primum.ledger.inc-a.Opened", b"not json", headers={"ce-subject": "inc-a"})
-    (letter,) = await letters(service, 1)
+    (letter,) = await letters(connection, 1)
     assert "is no event" in letter.reason
     assert letter.data == b"not json"
     assert script.calls.empty()
@@ -192,7 +194,7 @@ async def test_what_is_no_alert_is_a_dead_letter(start: Start, connection: Clien
     subject = "primum.alert.test.f1"
     for headers in (seal_of(Owner.GATEWAY).on(subject, {}, b"{}"), seal_of(Owner.MITIGATOR).on(subject, {}, b"{}"), {}):
         await connection.jetstream().publish(subject, b"{}", headers=headers)
-    first, *others = await letters(service, 3)
+    first, *others = await letters(connection, 3)
     assert first.reason.startswith("this is no alert")
     assert {letter.reason.split(":")[0] for letter in others} == {"this alert is not signed by the gateway"}
     assert script.calls.empty()
@@ -205,8 +207,8 @@ async def test_a_dead_alert_is_sent_again_whole(start: Start, connection: Client
     await service.ready()
     await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert())
     assert await script.called() == "f1"
-    (letter,) = await letters(service, 1)
-    await service.bus.dead.retry(letter.number)
+    (letter,) = await letters(connection, 1)
+    await NatsDeadLetters(connection).retry(letter.number)
     assert await script.called() == "f1"
 
 
@@ -404,7 +406,7 @@ async def test_an_alert_that_breaks_the_handler_takes_no_other_with_it(start: St
     for fingerprint in ("a", "b", "poison", "c", "d"):
         await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert(fingerprint=fingerprint))
     gate.set()
-    (letter,) = await letters(service, 1)
+    (letter,) = await letters(connection, 1)
     assert letter.subject.endswith(".poison")
 
     async def acknowledged() -> bool:
@@ -487,11 +489,12 @@ async def _stored(connection: Client, stream: str) -> int:
     return (await connection.jetstream().stream_info(stream)).state.messages
 
 
-async def letters(service: RunningService, count: int) -> Sequence[DeadLetter]:
-    """Wait for so many dead letters, and return them."""
+async def letters(connection: Client, count: int) -> Sequence[DeadLetter]:
+    """Wait for so many dead letters, and return them; it is the operator who reads them."""
+    dead = NatsDeadLetters(connection)
 
     async def there() -> bool:
-        return len(await service.bus.dead.list()) >= count
+        return len(await dead.list()) >= count
 
-    await until(there, service.bus.clock)
-    return await service.bus.dead.list()
+    await until(there, SystemClock())
+    return await dead.list()

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import nats
 from nats.aio.client import Client
 
 from shared.adapters.nats_kv import NatsActivities, NatsHeartbeats
 from shared.adapters.nats_server import EmbeddedNats
 from shared.adapters.nats_timers import NatsTimers
+from shared.adapters.nkey import OPERATOR
 from shared.adapters.system import SystemClock
 from shared.bus.streams import Keeping, ensure
 from shared.domain.events import Owner
 from shared.domain.ids import IncidentId
-from shared.testing.keys import seal_of
+from shared.testing.keys import connect_as, seal_of
 from shared.testing.running import until
 
 A, B = IncidentId("inc-a"), IncidentId("inc-b")
@@ -61,7 +61,7 @@ async def test_timers_outlive_the_server(tmp_path: Path) -> None:
     """Stopped before they are due and started on the same folder after: each fires, once."""
     server = EmbeddedNats(tmp_path / "nats")
     await server.start()
-    client = await nats.connect(server.url)
+    client = await connect_as(OPERATOR, server.url)
     await ensure(client.jetstream())
     timers = NatsTimers(client, Owner.MITIGATOR, CLOCK)
     for number in range(20):
@@ -69,14 +69,14 @@ async def test_timers_outlive_the_server(tmp_path: Path) -> None:
     await client.close()
     await server.stop()
     async with server:
-        client = await nats.connect(server.url)
+        client = await connect_as(OPERATOR, server.url)
         assert len(await _fired(client, 20)) == 20
         await client.close()
 
 
 async def test_a_heartbeat_is_forgotten(nats_server: EmbeddedNats) -> None:
     """A holder that stopped beating is dead after the bucket's TTL; what it was doing is forgotten too."""
-    client = await nats.connect(nats_server.url)
+    client = await connect_as(OPERATOR, nats_server.url)
     await ensure(client.jetstream(), Keeping(heartbeat_ttl_s=1, activity_ttl_s=1))
     heartbeats, activities = NatsHeartbeats(client, seal_of(Owner.MITIGATOR)), NatsActivities(client, Owner.UNDO)
     await heartbeats.beat("undo-1")

@@ -18,6 +18,7 @@ from shared.adapters.nats_server import EmbeddedNats
 from shared.adapters.prometheus import Prometheus
 from shared.adapters.system import RandomIdentity, SystemClock
 from shared.bus.service import run
+from shared.bus.setup import Plan, set_up
 from shared.domain.alert import Alert
 from shared.domain.cause import CauseCode
 from shared.domain.cluster import Kind, Ref
@@ -29,7 +30,7 @@ from shared.ports.cluster import Cluster
 from shared.ports.metrics import Metrics
 from shared.testing.builders import an_alert, recorded, story_to
 from shared.testing.http_server import nobody_listening
-from shared.testing.keys import seal_of
+from shared.testing.keys import seal_of, settings_of, write_keys
 from shared.testing.memory_ledger import MemoryActivities, MemoryBus, MemoryLedger, MemoryTimers
 from shared.testing.running import until
 from shared.testing.virtual_clock import SeededIdentity, VirtualClock
@@ -231,9 +232,11 @@ async def test_the_service_diagnoses_what_the_ledger_holds(
         prometheus_url=lab.prometheus_url,
         metrics_window_s=1,
         grace_s=1,
+        **settings_of(Owner.DIAGNOSER, write_keys(tmp_path / "keys")),
     )
     stop, clock = asyncio.Event(), SystemClock()
     log = structlog.get_logger()
+    await set_up(connection, Plan.of({Owner.DIAGNOSER: settings}))
     service = asyncio.create_task(run(Owner.DIAGNOSER, settings, lambda bus: app.duties(settings, bus), stop, log))
     ledger = NatsLedger(connection, Writer(seal_of(Owner.DETECTOR), clock, RandomIdentity()), 5)
     await ledger.open(INCIDENT, opening(lab, about(lab)))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from shared.domain.errors import PrimumError
 from shared.domain.events import Owner
 from shared.domain.frozen import Json, JsonObject
 from shared.testing.http_server import nobody_listening
+from shared.testing.keys import settings_of, write_keys
 from shared.testing.running import RunningService, until
 
 StartGateway = Callable[..., Awaitable[httpx.AsyncClient]]
@@ -214,9 +216,10 @@ async def test_a_gateway_that_never_saw_nats_says_so(start_gateway: StartGateway
         assert (await gateway.get("/api/status")).status_code == 503
 
 
-async def test_without_a_token_it_listens_to_this_machine_only(nats_server: EmbeddedNats) -> None:
+async def test_without_a_token_it_listens_to_this_machine_only(nats_server: EmbeddedNats, tmp_path: Path) -> None:
     """Anything else is refused at start, with what to do."""
-    settings = GatewaySettings(nats_url=nats_server.url, host="0.0.0.0")  # noqa: S104 - what is refused
+    keys = settings_of(Owner.GATEWAY, write_keys(tmp_path))
+    settings = GatewaySettings(nats_url=nats_server.url, host="0.0.0.0", **keys)  # noqa: S104 - what is refused
     service = RunningService(Owner.GATEWAY, settings, lambda bus: duties(settings, bus))
     with pytest.raises(PrimumError, match="PRIMUM_TOKEN"):
         duties(settings, service.bus)

@@ -24,6 +24,7 @@ from shared.adapters.nats_stream import NatsStream
 from shared.bus import streams
 from shared.domain.events import Owner
 from shared.testing.http_server import serving
+from shared.testing.keys import settings_of, write_keys
 from shared.testing.running import RunningService
 
 INTERVALS: Final = Intervals(scrape_s=0.25, group_wait_s=0.5, group_interval_s=1.0, gossip_s=60)
@@ -80,7 +81,12 @@ class Inbound:
     async def open_gateway(self) -> None:
         """Start it, where Alertmanager was told that it is."""
         settings = GatewaySettings(
-            runtime_dir=self._folder / "run", nats_url=self.nats.url, token=TOKEN, port=self._port, grace_s=1
+            runtime_dir=self._folder / "run",
+            nats_url=self.nats.url,
+            token=TOKEN,
+            port=self._port,
+            grace_s=1,
+            **settings_of(Owner.GATEWAY, write_keys(self._folder / "keys")),
         )
         self._gateway = RunningService(Owner.GATEWAY, settings, functools.partial(duties, settings))
         await self._gateway.ready()
