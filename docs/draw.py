@@ -16,7 +16,7 @@ from typing import Final
 from nats.js.api import RetentionPolicy, StreamConfig
 
 from shared.bus import streams
-from shared.bus.settings import ObserverSettings, ServiceSettings
+from shared.bus.settings import BusSettings, ObserverSettings, ServiceSettings
 from shared.domain.events import Owner
 from shared.domain.incident import TRANSITIONS, Row, State
 
@@ -104,7 +104,8 @@ def settings() -> str:
     return "\n".join([*lines, *(f"{row} {', '.join(by)} |" for row, by in readers.items())])
 
 
-def _kinds_of_settings() -> Iterator[tuple[type[ServiceSettings], str]]:
+def _kinds_of_settings() -> Iterator[tuple[type[BusSettings], str]]:
+    yield BusSettings, "every service, and `primum bus setup`"
     yield ServiceSettings, "every service"
     yield ObserverSettings, "all but the gateway"
     for owner in Owner:
@@ -114,7 +115,7 @@ def _kinds_of_settings() -> Iterator[tuple[type[ServiceSettings], str]]:
                 yield found, str(owner)
 
 
-def _settings_of(kind: type[ServiceSettings]) -> Iterator[str]:
+def _settings_of(kind: type[BusSettings]) -> Iterator[str]:
     """A row for each field that the class itself adds, without its last cell."""
     (found,) = [node for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef)]
     fields = kind.model_fields

@@ -124,7 +124,12 @@ class Bench:
 
     async def _raw(self, primum: Supervisor, traffic: Traffic) -> Mapping[str, Any]:
         other = traffic._replace(first=_RAW + traffic.first)
-        task = {"traffic": other._asdict(), "nats_url": primum.nats_url, "in_flight": RAW_IN_FLIGHT}
+        task = {
+            "traffic": other._asdict(),
+            "nats_url": primum.nats_url,
+            "keys": str(primum.keys_dir),
+            "in_flight": RAW_IN_FLIGHT,
+        }
         async with working("eval.ingest.raw", task) as worker:
             said = await worker.go()
         self._message_bytes = said["message_bytes"]

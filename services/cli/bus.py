@@ -51,7 +51,10 @@ def operator(key: Path | None = None) -> User:
     """
     said = key or os.environ.get("PRIMUM_OPERATOR_NKEY_FILE")
     path = Path(said) if said else nkey.seed_file(runtime.data_dir() / "keys", nkey.OPERATOR)
-    return User(nkey.OPERATOR, nkey.load_key(path))
+    try:
+        return User(nkey.OPERATOR, nkey.load_key(path))
+    except PrimumError as error:
+        raise PrimumError(str(error), advice="name the operator's key with PRIMUM_OPERATOR_NKEY_FILE") from error
 
 
 async def _set_up(url: str, user: User, settings: BusSettings) -> list[str]:

@@ -16,9 +16,11 @@ from nats.aio.client import Client
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_server import EmbeddedNats
 from shared.adapters.system import SystemClock
+from shared.bus import pull, streams
+from shared.bus.setup import Plan, keep_up
 from shared.domain.events import Owner
 from shared.testing.builders import an_alert
-from shared.testing.keys import seal_of, settings_of, write_keys
+from shared.testing.keys import operator, seal_of, settings_of, write_keys
 from shared.testing.running import until
 
 CLOCK = SystemClock()
@@ -33,8 +35,13 @@ class Detectors:
         self._keys = settings_of(Owner.DETECTOR, write_keys(folder / "keys"))
         self._seen, self.gate = folder / "seen", folder / "gate"
         self.processes: list[Process] = []
+        self._operating: asyncio.Task[None] | None = None
 
-    async def start(self, **settings: object) -> Process:
+    async def start(self, *, ack_wait_s: float = 30, **settings: object) -> Process:
+        """Start one; beside the first an operator sees to streams and durables, as in `primum up`."""
+        if self._operating is None:
+            plan = Plan(streams.Keeping(), pull.sources(Owner.DETECTOR, ack_wait_s, (), alerts=True))
+            self._operating = asyncio.create_task(keep_up(self._nats_url, operator(), plan, CLOCK, lambda _: None))
         environment = {
             **os.environ,
             "SEEN": str(self._seen),
@@ -42,6 +49,7 @@ class Detectors:
             "PRIMUM_NATS_URL": self._nats_url,
             **{f"PRIMUM_{name.upper()}": str(path) for name, path in self._keys.items()},
             "PRIMUM_RUNTIME_DIR": str(self._folder),
+            "PRIMUM_ACK_WAIT_S": str(ack_wait_s),
             **{f"PRIMUM_{name.upper()}": str(value) for name, value in settings.items()},
         }
         with (self._folder / "log").open("ab") as log:
@@ -89,6 +97,9 @@ class Detectors:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+        if self._operating is not None:
+            self._operating.cancel()
+            await asyncio.wait([self._operating])
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from shared.adapters.nats_ledger import NatsLedger
+from shared.adapters.nkey import OPERATOR, seed_file
 from shared.domain.events import AlertJoined, Owner
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
 from shared.testing.builders import T0, TRANSACTION, a_plan, an_alert, opened, owners_of, story_to
 from shared.testing.command_line import CommandLine, Ran
 from shared.testing.http_server import never_answering, nobody_listening, serving
+from shared.testing.keys import write_keys
 
 Ledgers = Callable[[Owner], NatsLedger]
 Primum = Callable[..., Awaitable[Ran]]
@@ -172,9 +174,15 @@ async def test_another_server_is_no_gateway(tmp_path: Path) -> None:
 
 
 async def test_dead_letters_need_a_nats(tmp_path: Path) -> None:
-    """They are read from the bus itself."""
+    """They are read from the bus itself, with the operator's key."""
+    key = seed_file(write_keys(tmp_path / "keys"), OPERATOR)
     async with nobody_listening() as url:
-        said = (await CommandLine(tmp_path)("dead", "list", PRIMUM_NATS_URL=url.replace("http", "nats"))).error
+        bus = url.replace("http", "nats")
+        without = (await CommandLine(tmp_path)("dead", "list", PRIMUM_NATS_URL=bus)).error
+        said = (
+            await CommandLine(tmp_path)("dead", "list", PRIMUM_NATS_URL=bus, PRIMUM_OPERATOR_NKEY_FILE=str(key))
+        ).error
+    assert "PRIMUM_OPERATOR_NKEY_FILE" in without
     assert "PRIMUM_NATS_URL" in said
 
 
