@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
+from eval.lab.kinds import Obj
 from eval.lab.rehearsal import NeverHappenedError
 from eval.oracles import written_objects
 from eval.scenarios.alert_storm import AlertStorm
@@ -19,7 +20,8 @@ from eval.simulation.cluster import ApiTrouble
 from eval.simulation.plan import CALM_S, Fault
 from eval.simulation.process import draw_blow
 from eval.simulation.ways import Trouble, Way
-from shared.domain.cluster import HOLD
+from shared.domain.change import Patch
+from shared.domain.cluster import HOLD, Kind
 from shared.domain.events import Owner
 
 if TYPE_CHECKING:
@@ -95,8 +97,12 @@ async def _edit(simulation: "Simulation", fault: Fault) -> None:
         intended.change.ref
         for deal in simulation.referee.deals.values()
         for intended, _ in deal.intents.values()
-        if intended.change.ref.kind in ("Deployment", "Service")
+        if isinstance(intended.change, Patch)
     ]
+    if written and written[-1].kind is Kind.SERVICE:
+        selector = {"app": rng.choice(sorted(shop.services.values()))}
+        _patched(simulation, "Service", written[-1].name, {"spec": {"selector": selector}})
+        return
     role = rng.choice(sorted(shop.services))
     name = written[-1].name if written and rng.random() < 0.7 else shop.services[role]
     if store.find("Deployment", shop.namespace, name) is None:
@@ -104,14 +110,18 @@ async def _edit(simulation: "Simulation", fault: Fault) -> None:
     match rng.choice(("image", "replicas", "label")):
         case "image":
             known = next((key for key, called in shop.services.items() if called == name), role)
-            store.patch_strategic(
-                "Deployment", shop.namespace, name, patch_container({"image": shop.next_image(known)})
-            )
+            _patched(simulation, "Deployment", name, patch_container({"image": shop.next_image(known)}))
         case "replicas":
-            store.patch("Deployment", shop.namespace, name, {"spec": {"replicas": rng.choice((2, 3, 4))}})
+            _patched(simulation, "Deployment", name, {"spec": {"replicas": rng.choice((2, 3, 4))}})
         case _:
             note = {"metadata": {"annotations": {"example.com/owner": f"team-{rng.randrange(9)}"}}}
-            store.patch("Deployment", shop.namespace, name, note)
+            _patched(simulation, "Deployment", name, note)
+
+
+def _patched(simulation: "Simulation", kind: str, name: str, change: Obj) -> None:
+    """A person's own write: a world without Primum has it, too."""
+    namespace = simulation.world.shop.namespace
+    simulation.by_a_person(lambda world: world.store.patch_strategic(kind, namespace, name, change))
 
 
 async def _hold(simulation: "Simulation", fault: Fault) -> None:

@@ -14,6 +14,8 @@ from shared.domain.incident import State, advance
 if TYPE_CHECKING:
     from eval.simulation.simulation import Simulation
 
+TOLERATED: Final = 0.03
+"""The share of requests that may fail more than without Primum; noise has a tenth of that."""
 _RESTS: Final = frozenset({State.CLOSED, State.ESCALATED, State.STUCK})
 
 
@@ -130,5 +132,12 @@ def _is_over(simulation: "Simulation", incident: IncidentId) -> bool:
 
 
 def _harm(simulation: "Simulation") -> Iterator[InvariantBrokenError]:
-    del simulation
-    yield from ()
+    """Primum non nocere: where users fare badly at the end, they fare as badly in a world without Primum."""
+    ours = simulation.failing()
+    if max(ours.values()) <= TOLERATED or not simulation.referee.deals:
+        return
+    twin = simulation.twin_failing()
+    for service, ratio in ours.items():
+        if ratio > twin[service] + TOLERATED:
+            how = f"{ratio:.0%} of the requests to {service} fail, {twin[service]:.0%} would without Primum"
+            yield InvariantBrokenError("primum non nocere", how)

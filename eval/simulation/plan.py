@@ -24,6 +24,8 @@ BREAKS: Final = (
     "alert-storm",
     "innocent-rollout",
 )
+TO_THE_CLUSTER: Final = frozenset(BREAKS)
+"""Kinds that happen to the cluster, whether Primum runs or not."""
 MOMENTS: Final[Mapping[Owner, Sequence[str]]] = {
     Owner.GATEWAY: ("store an alert", "notify", "note", "append Approved", "append UndoRequested", "append PlanPicked"),
     Owner.DETECTOR: ("append Opened", "note", "append Cleared", "append Relapsed", "append Quiet", "append Merged"),
@@ -31,6 +33,8 @@ MOMENTS: Final[Mapping[Owner, Sequence[str]]] = {
     Owner.MITIGATOR: (
         "append TransactionOpened",
         "append Intended",
+        "patch",
+        "patch",
         "patch",
         "evict",
         "append StepApplied",
@@ -43,6 +47,7 @@ MOMENTS: Final[Mapping[Owner, Sequence[str]]] = {
     Owner.UNDO: (
         "append TransactionSeized",
         "append UndoIntended",
+        "patch",
         "patch",
         "append UndoStepApplied",
         "append Undone",
@@ -87,13 +92,13 @@ def draw(seed: int) -> Plan:
     breaks = [_break(rng, at_s) for at_s in _moments(rng, rng.choice((1, 1, 1, 2, 2, 3)), 2.0, 0.35)]
     troubles = [_trouble(rng, at_s) for at_s in _moments(rng, rng.choice((0, 1, 2, 3, 4, 6)), 0.0, 0.95)]
     blows = [_blow(rng, at_s) for at_s in _moments(rng, rng.choice((0, 1, 2, 3, 5, 8)), 5.0, 0.6)]
-    people = [_person(rng, at_s) for at_s in _moments(rng, rng.choice((0, 0, 1, 2, 3)), 25.0, 0.9)]
+    people = [_person(rng, at_s) for at_s in _moments(rng, rng.choice((0, 0, 1, 2, 3, 5)), 40.0, 0.95)]
     return Plan(
         seed=seed,
         mode=rng.choices((Mode.ACT, Mode.SUGGEST, Mode.OBSERVE), (7, 3, 1))[0],
         replicas={
             Owner.GATEWAY: rng.choice((1, 2)),
-            Owner.DETECTOR: 1,
+            Owner.DETECTOR: rng.choice((1, 1, 2)),
             Owner.DIAGNOSER: rng.choice((1, 2)),
             Owner.MITIGATOR: rng.choice((1, 1, 2, 3)),
             Owner.UNDO: rng.choice((1, 1, 2)),
@@ -156,10 +161,10 @@ _TROUBLES: Final[Mapping[str, Callable[[random.Random], Mapping[str, Value]]]] =
 
 def _trouble(rng: random.Random, at_s: float) -> Fault:
     kind = rng.choice(list(_TROUBLES))
-    lasts_s = min(rng.choice((rng.uniform(2, 25), rng.uniform(20, 90))), CALM_S - at_s)
+    lasts_s = min(rng.choice((rng.uniform(2, 25), rng.uniform(20, 90), rng.uniform(60, CALM_S))), CALM_S - at_s)
     return Fault(at_s, kind, round(lasts_s, 1), _TROUBLES[kind](rng))
 
 
 def _person(rng: random.Random, at_s: float) -> Fault:
-    kind = rng.choice(("pause", "edit", "hold", "order", "order"))
+    kind = rng.choice(("pause", "edit", "edit", "hold", "order", "order", "order"))
     return Fault(at_s, kind, round(min(rng.uniform(5, 60), CALM_S - at_s), 1), {"target": rng.randrange(1000)})

@@ -3,22 +3,22 @@
 import asyncio
 import itertools
 import random
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 from starlette.applications import Starlette
 
 from eval.lab.alertmanager import Notification
+from eval.lab.world import World
 from eval.oracles import Objects, restore, written_objects
 from eval.simulation import chaos, ending
 from eval.simulation.bus import ServerClock, SimBus
 from eval.simulation.cluster import ApiServer, unreachable
 from eval.simulation.loop import VirtualLoop, run
 from eval.simulation.people import Callers, Operator, Receiver
-from eval.simulation.plan import CALM_S, STARTS_S, Plan
+from eval.simulation.plan import CALM_S, STARTS_S, TO_THE_CLUSTER, Plan
 from eval.simulation.ports import no_metrics, not_notified
 from eval.simulation.process import Process
 from eval.simulation.referee import InvariantBrokenError, Referee
@@ -70,6 +70,7 @@ class Simulation:
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     stuck_at: datetime | None = None
     resumes: bool = False
+    written_by_people: list[tuple[float, Callable[[World], object]]] = field(default_factory=list)
     restarts_after_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,6 +124,9 @@ class Simulation:
         """Play it to its end."""
         with thrift():
             virtual_s = run(self.loop, self._play())
+            if self.referee.broken is None:
+                for breach in ending.examine(self):
+                    self.referee.whistle(breach)
         broken = self.referee.broken
         return Result(
             seed=self.plan.seed,
@@ -153,9 +157,6 @@ class Simulation:
         while not self._done(background):
             await self.loop.sleep(LOOKS_EVERY_S)
             await self._calm()
-        if self.referee.broken is None:
-            for breach in ending.examine(self):
-                self.referee.whistle(breach)
         return self.loop.time()
 
     def _done(self, background: list[asyncio.Task[Any]]) -> bool:
@@ -254,8 +255,37 @@ class Simulation:
 
     def put_back(self, objects: Objects, why: str) -> None:
         """Restore these objects, as their owner would."""
-        restore(self.world, objects)
+        now = written_objects(self.world)
+        other = {key: body for key, body in objects.items() if now.get(key) != body}
+        self.by_a_person(lambda world: restore(world, other))
         self.story.tell("fault", "owner", why)
 
-    def counts(self) -> Counter[str]:
-        return self.story.count()
+    def by_a_person(self, write: Callable[[World], object]) -> None:
+        """Let a person write, and remember it for the world without Primum; there, only what is remembered happens."""
+        if self.plan.replicas:
+            self.written_by_people.append((self.loop.time(), write))
+            write(self.world)
+
+    def failing(self) -> Mapping[str, float]:
+        """The share of requests that fail now, by service."""
+        return {name: round(flow.error_ratio, 4) for (_, name), flow in self.world.traffic.flows.items()}
+
+    def twin_failing(self) -> Mapping[str, float]:
+        """The same for a world with the same faults and edits, at the same moment, in which Primum never ran."""
+        twin = Simulation(replace(self.plan, replicas={}))
+        run(twin.loop, twin.only_live(self.loop.time(), self.written_by_people))
+        return twin.failing()
+
+    async def only_live(self, until_s: float, people: Sequence[tuple[float, Callable[[World], object]]]) -> None:
+        """Let the faults of the cluster happen to it, and nobody do anything about them."""
+        living = self.loop.create_task(self.world.live(), name="world")
+        await self.world.until(self.world.settled, STARTS_S)
+        self.world.forget_events()
+        for fault in self.plan.played:
+            if fault.kind in TO_THE_CLUSTER:
+                self.loop.create_task(chaos.play(self, fault), name=f"fault {fault}")
+        for at_s, write in people:
+            await self.loop.sleep(at_s - self.loop.time())
+            write(self.world)
+        await self.loop.sleep(until_s - self.loop.time())
+        living.cancel()
