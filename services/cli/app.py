@@ -305,7 +305,9 @@ def dead_retry(
 
 @bus.command("keys", epilog="Example: primum bus keys --out keys")
 def bus_keys(
-    *, out: Annotated[Path, typer.Option(help="Where to; what is there is kept.")], as_json: Json = False
+    *,
+    out: Annotated[Path | None, typer.Option(help="Where to; else where `primum up` has them.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a key for each service and the operator, and the users for a nats-server's configuration."""
     from services.cli import bus as it

@@ -18,8 +18,14 @@ from shared.domain.events import Owner
 USERS = "nats-authorization.conf"
 
 
-def keys(folder: Path, *, as_json: bool) -> None:
-    """Make the keys that the folder lacks, and write down who may do what. Raises PrimumError."""
+def keys_in(data: Path) -> Path:
+    """Where `primum up` looks for the keys of all, and makes those that are missing."""
+    return data / "keys"
+
+
+def keys(out: Path | None, *, as_json: bool) -> None:
+    """Make the keys that a folder lacks, else that of `primum up`; write down who may do what. Raises PrimumError."""
+    folder = out or _folder()
     try:
         known = nkey.make(folder)
         (folder / USERS).write_text(authorization(known), encoding="utf-8")
@@ -50,11 +56,16 @@ def operator(key: Path | None = None) -> User:
     Raises PrimumError.
     """
     said = key or os.environ.get("PRIMUM_OPERATOR_NKEY_FILE")
-    path = Path(said) if said else nkey.seed_file(runtime.data_dir() / "keys", nkey.OPERATOR)
+    path = Path(said) if said else nkey.seed_file(_folder(), nkey.OPERATOR)
     try:
         return User(nkey.OPERATOR, nkey.load_key(path))
     except PrimumError as error:
-        raise PrimumError(str(error), advice="name the operator's key with PRIMUM_OPERATOR_NKEY_FILE") from error
+        advice = "name the operator's key with PRIMUM_OPERATOR_NKEY_FILE"
+        raise PrimumError(str(error.args[0]), advice=advice) from error
+
+
+def _folder() -> Path:
+    return keys_in(runtime.data_dir())
 
 
 async def _set_up(url: str, user: User, settings: BusSettings) -> list[str]:

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from structlog.typing import FilteringBoundLogger
 
 from services.cli import leftovers, runtime
-from services.cli.bus import bad_setting
+from services.cli.bus import bad_setting, keys_in
 from services.cli.child import Child, Program
 from shared.adapters import nkey
 from shared.adapters.nats_connection import User, connected
@@ -94,7 +94,7 @@ class Supervisor:
 
     @property
     def keys_dir(self) -> Path:
-        return self._data / "keys"
+        return keys_in(self._data)
 
     @property
     def gateway_url(self) -> str:
