@@ -13,7 +13,7 @@ from services.detector.settings import Settings
 from services.detector.surroundings import Surroundings, View
 from shared.bus import wakes
 from shared.domain.alert import Alert, AlertStatus
-from shared.domain.cluster import Ref
+from shared.domain.cluster import Kind, Ref
 from shared.domain.errors import ClusterForbidden, ClusterUnavailable, Conflict
 from shared.domain.events import (
     AlertJoined,
@@ -43,6 +43,8 @@ _WATCHED = frozenset(
         State.RESOLVED,
     }
 )
+_SHOWING_HEALTH = (Kind.DEPLOYMENT, Kind.REPLICA_SET, Kind.POD, Kind.SERVICE, Kind.ENDPOINT_SLICE)
+"""Without one of these a workload that is not seen to be unwell is not well."""
 _MERGEABLE = frozenset({State.DETECTED, State.DIAGNOSING, State.PLANNING, State.AWAITING_APPROVAL})
 
 
@@ -159,7 +161,8 @@ def _seen(root: Ref | None, view: View | None) -> decide.Seen:
     fronts = [service.ref for service in view.snapshot.services_of(workload)] if workload else []
     unwell = view.topology.unwell
     ailing = next((f"{ref}: {unwell[ref].why}" for ref in (root, *fronts) if ref in unwell), None)
-    return decide.Seen(looked=True, ailing=ailing)
+    unread = view.snapshot.unread_in(root.namespace, *_SHOWING_HEALTH)
+    return decide.Seen(looked=unread is None, ailing=ailing)
 
 
 async def _join(incident: IncidentId, alerts: Sequence[AlertJoined], context: Context) -> None:

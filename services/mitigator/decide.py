@@ -237,7 +237,7 @@ def judge(  # noqa: PLR0913 - each is one independent piece of the evidence
         look_again_s=look_again_s,
     ):
         return waiting
-    if not settled:
+    if not settled and not latest.health.unmeasured:
         verdict = _never_settled(verdict)
     outcome = keep_or_undo(
         verdict,
@@ -257,7 +257,8 @@ def _deadline_of(transaction: Transaction, settled: Sequence[Health], now: datet
 
 
 def _settled(health: Health) -> bool:
-    return all(workload.rolled_out for workload in health.workloads)
+    """Whether it says anything: rolled out, and measured in full."""
+    return not health.unmeasured and all(workload.rolled_out for workload in health.workloads)
 
 
 def _never_settled(verdict: Verdict) -> Verdict:

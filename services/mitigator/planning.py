@@ -125,7 +125,13 @@ async def _ask(incident: Incident, plan: Plan, reason: str, context: Context) ->
 
 
 async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapshot, context: Context) -> None:
-    symptom, before = await _symptom(incident, context), health_of(plan.scope, snapshot)
+    before = health_of(plan.scope, snapshot)
+    if before.unmeasured:
+        # Whether it made anything worse could not be told afterwards: so it is not begun, and a person is told why.
+        blind = (f"{plan.runbook.name}: {part}" for part in before.unmeasured)
+        await context.ledger.append(incident, NoPlanLeft(considered=tuple(blind)))
+        return
+    symptom = await _symptom(incident, context)
     locks = [lock for ref in plan.locked if (lock := await context.ledger.lock(ref)) is not None]
     kept, foreign = decide.locks_kept(locks, incident, plan)
     if reason := decide.held_back(foreign, await _held_objects(plan, snapshot, context), symptom, ailing(before)):

@@ -83,11 +83,13 @@ def verified(  # noqa: PLR0913 - each is one independent piece of the evidence
 ) -> Undone | UndoneUntried | UndoneForGood | UndoStuck | NotYet:
     """Say whether the scope is back: by the same measurement that judged the action, until the deadline."""
     back = compare(transaction.before.but(recent={}), [now])
-    if _still_rolling(transaction, now) or back.word is VerdictWord.WORSE:
+    unseen = "; ".join(map(str, now.unmeasured))
+    if unseen or _still_rolling(transaction, now) or back.word is VerdictWord.WORSE:
         if now.at < deadline:
             look = now.at + timedelta(seconds=look_again_s)
             return NotYet(until=min(look, deadline), reason=back.reason)
-        reason = f"restored, and still worse than before: {back.reason}"
+        what = "whether that helped is not known" if unseen else "still worse than before"
+        reason = f"restored, and {what}: {unseen or back.reason}"
         return UndoStuck(transaction=transaction.id, reason=reason)
     said = Verdict(word=VerdictWord.SAME, reasons=("back to what was", *back.reasons))
     return _ended(incident, transaction, said, now, max_transactions)

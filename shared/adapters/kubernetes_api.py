@@ -40,7 +40,7 @@ from shared.domain.errors import (
 from shared.domain.frozen import Json, JsonObject
 from shared.domain.ids import ClusterName
 from shared.domain.path import read
-from shared.domain.snapshot import Snapshot
+from shared.domain.snapshot import Snapshot, Unread
 
 IN_A_SNAPSHOT: Final = (
     Kind.DEPLOYMENT,
@@ -141,6 +141,11 @@ class KubernetesCluster:
             taken_at=taken_at,
             objects=tuple(seen for part in listed for seen in part.objects),
             looked_at=tuple(_in_words(listed, scopes)),
+            unread=tuple(
+                Unread(kind=part.kind, namespace=part.namespace, reason=str(part.refused.args[0]))
+                for part in listed
+                if part.refused is not None
+            ),
         )
 
     async def _listed(self, kind: Kind, namespace: str | None, slots: asyncio.Semaphore) -> _Listed:

@@ -54,6 +54,16 @@ class WorkloadHealth(Frozen):
     restarts: int
 
 
+class Unmeasured(Frozen):
+    """What could not be measured, and why: it is not worse, not better, and not the same either."""
+
+    what: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.what} could not be measured: {self.reason}"
+
+
 class Health(Frozen):
     """The scope at one moment. Keys of the maps are Services, `namespace/name`."""
 
@@ -65,6 +75,8 @@ class Health(Frozen):
     """Counters since they began. A Service without request metrics is missing: not the same as no requests."""
     recent: dict[str, Traffic] = {}
     """What the counters grew by within the metrics window that ends at `at`: the level before an action."""
+    unmeasured: tuple[Unmeasured, ...] = ()
+    """Parts of the scope that could not be read: a list that is forbidden is no outage, and no health."""
 
     def of(self, ref: Ref) -> WorkloadHealth | None:
         return next((workload for workload in self.workloads if workload.ref == ref), None)

@@ -23,6 +23,14 @@ class Usage(Frozen):
     memory_bytes: float
 
 
+class Unread(Frozen):
+    """A list that could not be had, in one namespace or (None) in all, and why: what it holds is not known."""
+
+    kind: Kind
+    namespace: str | None
+    reason: str
+
+
 class Snapshot(Frozen):
     """The objects of a scope at one moment, with what the metrics say of them. Keys of maps are `namespace/name`."""
 
@@ -37,6 +45,8 @@ class Snapshot(Frozen):
     """By pod."""
     looked_at: tuple[str, ...] = ()
     """What was read, and what could not be, in words: a person is told it when nothing is found."""
+    unread: tuple[Unread, ...] = ()
+    """What could not be read. Nothing may be concluded from its absence."""
 
     def _views(self, kind: Kind, view: type[AnyView]) -> tuple[AnyView, ...]:
         return tuple(view.of(seen) for seen in self.objects if seen.ref.kind is kind)
@@ -75,6 +85,17 @@ class Snapshot(Frozen):
 
     def find(self, ref: Ref) -> Object | None:
         return self._by_ref.get(ref)
+
+    def unread_in(self, namespace: str, *kinds: Kind) -> str | None:
+        """Why these kinds could not all be read in a namespace; None if they were."""
+        return next(
+            (
+                f"{part.kind}s could not be read ({part.reason})"
+                for part in self.unread
+                if part.kind in kinds and part.namespace in (None, namespace)
+            ),
+            None,
+        )
 
     def deployment(self, ref: Ref) -> Deployment | None:
         return self._deployments_by_ref.get(ref)

@@ -29,7 +29,7 @@ def compare(before: Health, after: Sequence[Health]) -> Verdict:
     if not after:
         return Verdict(word=VerdictWord.INCONCLUSIVE, reasons=("nothing was measured after the action",))
     last = after[-1]
-    words = [*_invariants(before, last), *_requests(before, after)]
+    words = [*_unmeasured(before, last), *_invariants(before, last), *_requests(before, after)]
     for word in (VerdictWord.WORSE, VerdictWord.INCONCLUSIVE, VerdictWord.BETTER):
         reasons = tuple(said.reason for said in words if said.word is word)
         if reasons:
@@ -37,11 +37,18 @@ def compare(before: Health, after: Sequence[Health]) -> Verdict:
     return Verdict(word=VerdictWord.SAME, reasons=tuple(said.reason for said in words) or ("nothing changed",))
 
 
+def _unmeasured(before: Health, after: Health) -> Iterator[_Word]:
+    """What was not measured on either side cannot be compared; a permission that is missing is no outage."""
+    for part in dict.fromkeys((*before.unmeasured, *after.unmeasured)):
+        yield _Word(VerdictWord.INCONCLUSIVE, str(part))
+
+
 def _invariants(before: Health, after: Health) -> Iterator[_Word]:
     for now in after.workloads:
         if (was := before.of(now.ref)) is not None:
             yield from _workload(was, now)
-    for missing in (was for was in before.workloads if after.of(was.ref) is None):
+    unknown = {part.what for part in after.unmeasured}
+    for missing in (was for was in before.workloads if after.of(was.ref) is None and str(was.ref) not in unknown):
         yield _Word(VerdictWord.WORSE, f"{missing.ref} is not there any more")
     for service, ready in after.endpoints.items():
         was_ready = before.endpoints.get(service, 0)

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 from services.detector.handlers import on_alerts, reconcile
 from shared.domain.alert import AlertStatus
-from shared.domain.cluster import Object
+from shared.domain.cluster import Kind, Object
 from shared.domain.errors import ClusterUnavailable
 from shared.domain.events import AlertJoined, Diagnosed, DiagnosisStarted, Merged, Opened, Owner
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
+from shared.domain.snapshot import Unread
 from shared.testing.builders import (
     T0,
     a_cause,
@@ -182,6 +183,15 @@ async def test_what_healed_before_the_alert_came_is_opened_and_cleared_in_one_ba
     watcher.bus.wake = lambda record: seen.append(record.event.name)
     incident = await an_open_one(watcher)
     assert (seen, await the_state(watcher, incident)) == (["Opened", "Cleared"], State.RESOLVED)
+
+
+async def test_a_root_that_may_not_be_looked_at_is_not_called_well() -> None:
+    """The symptom is gone, and of the pods nobody knows: the incident stays open."""
+    shop = a_well_shop()
+    shop.shown = shop.shown.but(unread=(Unread(kind=Kind.POD, namespace=None, reason="403"),))
+    watcher = a_watcher(shop, VirtualClock())
+    watcher.metrics.levels.clear()
+    assert await the_state(watcher, await an_open_one(watcher)) is State.DETECTED
 
 
 async def test_a_symptom_that_is_gone_while_the_root_ails_is_not_over() -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.health import Health, Traffic, VerdictWord, WorkloadHealth
+from shared.domain.health import Health, Traffic, Unmeasured, VerdictWord, WorkloadHealth
 from shared.judge.verdict import compare
 from shared.testing.builders import T0, a_ref
 
@@ -35,6 +35,17 @@ def health(
 
 def word(before: Health, *after: Health) -> VerdictWord:
     return compare(before, after).word
+
+
+def test_what_could_not_be_measured_is_neither_worse_nor_better_nor_the_same() -> None:
+    """A list that is forbidden is no outage: neither is the workload gone, nor are its Services without endpoints."""
+    blind = Health(at=T0, workloads=(), unmeasured=(Unmeasured(what=str(a_ref()), reason="403"),))
+    for verdict in (compare(health(endpoints=3), [blind]), compare(blind, [health(endpoints=3)])):
+        assert (verdict.word, verdict.reason) == (
+            VerdictWord.INCONCLUSIVE,
+            f"{a_ref()} could not be measured: 403",
+        )
+    assert word(health(), Health(at=T0, workloads=())) is VerdictWord.WORSE
 
 
 def test_more_missing_pods_are_worse() -> None:
