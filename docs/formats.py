@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from services.gateway import orders
-from shared.adapters import nats_events, seal
+from shared.adapters import nats_events, nkey, seal
 from shared.adapters.nats_dead import DeadLetter
 from shared.bus import streams
 from shared.domain.alert import Alert
@@ -213,14 +213,20 @@ _WHAT: Final[Mapping[str, JsonObject]] = {
     "ce-type": {"description": "the message's name"},
     "ce-subject": {"description": "the incident"},
     seal.OWNER: {"description": "the service that says it"},
+    seal.SIGNATURE: {
+        "description": f"Ed25519 by the owner's key, in base64, over the subject, {', '.join(seal.SIGNED)}, the payload"
+    },
+    seal.FOLLOWS: {"description": "of an event: the ce-id of the last one that counted before it"},
 }
 
 
 def _headers() -> JsonObject:
     """Those that the adapter really writes."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    said = nats_events.headers(IncidentId("inc"), "id", "kind", Owner.GATEWAY, moment)
-    properties: dict[str, Json] = {name: _STRING | _WHAT.get(name, {}) for name in said}
+    plain = nats_events.headers(IncidentId("inc"), "id", "kind", Owner.GATEWAY, moment)
+    key = nkey.Key.new()
+    said = seal.Seal(Owner.GATEWAY, key, nkey.Keyring({Owner.GATEWAY: [key.public]})).on("subject", plain, b"")
+    properties: dict[str, Json] = {name: _STRING | _WHAT.get(name, {}) for name in (*said, seal.FOLLOWS)}
     return {"type": "object", "properties": properties, "required": list[Json](said)}
 
 
