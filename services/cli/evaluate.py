@@ -79,3 +79,28 @@ def simulate(  # noqa: PLR0913 - one parameter an option
         as_json=as_json,
     )
     raise typer.Exit(command.simulate(options))
+
+
+@evaluate.command(epilog="Example: primum eval storm --causes 3 --seed 7 --json")
+def storm(  # noqa: PLR0913 - one parameter an option
+    *,
+    alerts: Annotated[int, typer.Option(min=10, help="Distinct ones; an HA pair sends each twice.")] = 5000,
+    causes: Annotated[
+        list[int] | None, typer.Option(min=1, max=3, help="How many; repeatable.", show_default="1 and 3")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many storms of each kind: seeds 1, 2, ….")] = 50,
+    seed: Annotated[int | None, typer.Option(help="Only this one.")] = None,
+    whole: Annotated[
+        int, typer.Option(min=0, help="With how many of the seeds all five services run; else gateway and detector.")
+    ] = 2,
+    sabotage: Annotated[
+        str | None, typer.Option(help="A defect on purpose: grouping or no-compare-and-swap. It must be seen.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a line.")] = False,
+) -> None:
+    """Send storms of alerts whose causes are known; status 1 if any is lost, doubled, merged or split wrongly."""
+    from eval.storm import run
+
+    chosen = (seed,) if seed is not None else tuple(range(1, seeds + 1))
+    options = run.Options(alerts, tuple(causes or (1, 3)), chosen, whole, sabotage, as_json)
+    raise typer.Exit(run.main(options))

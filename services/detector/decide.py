@@ -33,13 +33,18 @@ class Home(Frozen):
 
 
 def group_of(alert: Alert, topology: Topology | None) -> Group:
-    """Group by the workload that topology names as the root; without one, by namespace and alert name."""
+    """Group by the workload that topology names as the root; without one, by namespace and alert name.
+
+    An alert that names a namespace and no object in it belongs to what is the root of all that is unhealthy there.
+    """
     workload = topology.workload_of(alert.labels) if topology else None
-    if topology is None or workload is None:
-        named = f"{alert.namespace}/{alert.name}"
-        return Group(key=_key(alert, named), root=None, because=f"no workload is known for it: grouped by {named}")
-    root = topology.root_of(workload)
-    return Group(key=_key(alert, str(root.ref)), root=root.ref, because=root.because, about=workload)
+    if topology is not None and (workload is not None or topology.names_no_object(alert.labels)):
+        root = topology.root_of(workload) if workload else topology.only_root_in(alert.namespace)
+        if root is not None:
+            key = _key(alert, str(root.ref))
+            return Group(key=key, root=root.ref, because=root.because, about=workload or root.ref)
+    named = f"{alert.namespace}/{alert.name}"
+    return Group(key=_key(alert, named), root=None, because=f"no workload is known for it: grouped by {named}")
 
 
 def _key(alert: Alert, named: str) -> CorrelationKey:

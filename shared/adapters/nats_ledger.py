@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 from shared.adapters import nats_events
 from shared.adapters.nats_chain import Chain, Link, May
+from shared.adapters.nats_facts import Facts
 from shared.adapters.nats_stream import Expect, NatsStream, OutcomeUnknown, Stored, Write
 from shared.adapters.refused import Refused
 from shared.adapters.seal import Seal
 from shared.bus import streams, subjects
-from shared.domain.acceptance import Heard, Refusal, hear
+from shared.domain.acceptance import Heard, hear
 from shared.domain.append import check_lock, draft, frees_key, may_note, numbered
-from shared.domain.authority import MAY_CLAIM_A_KEY, MAY_FREE_A_KEY, MAY_HOLD, MAY_NOTE, MAY_PAUSE, MAY_RELEASE
+from shared.domain.authority import MAY_CLAIM_A_KEY, MAY_FREE_A_KEY, MAY_HOLD, MAY_PAUSE, MAY_RELEASE
 from shared.domain.cluster import Ref
 from shared.domain.errors import Conflict, Refuse
 from shared.domain.events import AlertJoined, Event, Fact, Opened, Owner, Recorded
@@ -105,27 +106,8 @@ class NatsLedger:
         return _lock(await self._locks.now(subjects.lock(workload)))
 
     async def facts(self, incident: IncidentId) -> Sequence[Fact]:
-        told: dict[str, Fact] = {}
-        for stored in await self._facts.after(subjects.facts_of(incident)):
-            try:
-                fact = nats_events.fact(stored)
-            except Refuse:
-                self._refused_facts.note(stored, Refusal.UNREADABLE)
-                continue
-            name = stored.headers.get("ce-id", "")
-            if (why := self._fact_refused(incident, fact, stored)) is not None:
-                self._refused_facts.note(stored, why)
-            elif name in told:  # facts have no order: a copy is known by its name
-                self._refused_facts.note(stored, Refusal.REPLAYED)
-            else:
-                told[name] = fact
-        return list(told.values())
-
-    def _fact_refused(self, incident: IncidentId, fact: Fact, stored: Stored) -> Refusal | None:
-        signer = self._writer.seal.signer(stored)
-        if signer is None or stored.subject != subjects.fact(incident, fact.fact):
-            return Refusal.FORGED
-        return None if signer in MAY_NOTE[type(fact)] else Refusal.FOREIGN
+        self._look()
+        return await self._told.of(incident)
 
     async def paused(self) -> str | None:
         self._look()
@@ -172,7 +154,7 @@ class NatsLedger:
     def _read_anew(self) -> None:
         """Forget what was read: after a reconnect the server may hold another past, as one that was wiped does."""
         self._keys, self._locks, self._pauses = map(self._chain, (_may_say_open, _may_lock, _may_pause))
-        self._folds = _Folds()
+        self._folds, self._told = _Folds(), Facts(self._facts, self._writer.seal, self._refused_facts)
         self._openings = _Openings(self._stream, self._chain(_may_say_open))
 
     def _look(self) -> None:

@@ -1,6 +1,6 @@
 """Who depends on whom, read from the cluster itself, and where a failure starts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
@@ -12,7 +12,7 @@ from shared.analyzers.gray import gray_nodes
 from shared.analyzers.unhealthy import Unwell, unwell
 from shared.domain.cluster import Kind, Ref
 from shared.domain.frozen import Frozen
-from shared.domain.objects import Service
+from shared.domain.objects import Pod, ReplicaSet, Service
 from shared.domain.snapshot import Snapshot
 
 _LABELS: Final[Mapping[str, Kind]] = {
@@ -22,6 +22,27 @@ _LABELS: Final[Mapping[str, Kind]] = {
     "node": Kind.NODE,
 }
 """An alert's labels that name an object, the most telling first: `service` is often the exporter's own."""
+_OF_OTHER_KINDS: Final = frozenset(
+    {
+        "certificate",
+        "configmap",
+        "cronjob",
+        "daemonset",
+        "endpoint",
+        "horizontalpodautoscaler",
+        "hpa",
+        "ingress",
+        "job_name",
+        "persistentvolume",
+        "persistentvolumeclaim",
+        "poddisruptionbudget",
+        "replicaset",
+        "resourcequota",
+        "secret",
+        "statefulset",
+    }
+)
+"""Labels that name what is not in the graph: an alert with one is about that, not about its namespace."""
 
 
 class Root(Frozen):
@@ -82,6 +103,14 @@ class Topology:
         root = self._workload_under(ref)
         return Root(ref=root, because=f"nothing at or downstream of {ref} is visibly unhealthy")
 
+    def only_root_in(self, namespace: str) -> Root | None:
+        """Name what explains all that is unhealthy in a namespace; None if nothing does, or no one thing."""
+        roots = {self.root_of(ref).ref for ref in self.unwell if ref.namespace == namespace}
+        if len(roots) != 1:
+            return None
+        root = roots.pop()
+        return Root(ref=root, because=f"all that is unhealthy in {namespace} comes from {root}")
+
     def needs(self, ref: Ref) -> frozenset[Ref]:
         """Everything that `ref` depends on, near or far."""
         return frozenset(nx.descendants(self.graph, ref)) if ref in self.graph else frozenset()
@@ -118,11 +147,17 @@ class Topology:
                 return found
         return None
 
+    @staticmethod
+    def names_no_object(labels: Mapping[str, str]) -> bool:
+        """Whether an alert is about a namespace as a whole: it names nothing in it."""
+        named = {label for label, value in labels.items() if value}
+        return "namespace" in named and named.isdisjoint(_LABELS.keys() | _OF_OTHER_KINDS)
+
     def _find(self, kind: Kind, namespace: str, name: str) -> Ref | None:
         """Find one by name; without a namespace only if no other has that name."""
         match kind:
             case Kind.POD:
-                pods = [pod for pod in self.snapshot.pods if _is(pod.ref, namespace, name)]
+                pods = [pod for pod in self._pods_by_name.get(name, ()) if _is(pod.ref, namespace, name)]
                 if not pods:
                     return self._owner_by_name(namespace, name)
                 owner = self.snapshot.owner_of(pods[0]) if len(pods) == 1 else None
@@ -133,10 +168,20 @@ class Topology:
                 found = [ref for ref in self._by_name.get(name, ()) if ref.kind is kind and _is(ref, namespace, name)]
                 return found[0] if len(found) == 1 else None
 
+    @cached_property
+    def _pods_by_name(self) -> Mapping[str, Sequence[Pod]]:
+        named: dict[str, list[Pod]] = {}
+        for pod in self.snapshot.pods:
+            named.setdefault(pod.metadata.name, []).append(pod)
+        return named
+
+    @cached_property
+    def _replica_sets_by_name(self) -> Mapping[tuple[str, str], ReplicaSet]:
+        return {(each.ref.namespace, each.metadata.name): each for each in self.snapshot.replica_sets}
+
     def _owner_by_name(self, namespace: str, pod: str) -> Ref | None:
         """The Deployment of a pod that is gone, which an alert may outlive: its name begins with its ReplicaSet's."""
-        sets = {f"{each.ref.namespace}/{each.metadata.name}": each for each in self.snapshot.replica_sets}
-        made_by = sets.get(f"{namespace}/{pod.rpartition('-')[0]}")
+        made_by = self._replica_sets_by_name.get((namespace, pod.rpartition("-")[0]))
         controller = made_by.controller if made_by else None
         if made_by is None or controller is None:
             return None

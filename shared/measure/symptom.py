@@ -39,12 +39,16 @@ async def read_symptom(
 
 def still_matching(alerts: Iterable[Alert], series: Sequence[Series]) -> list[Series]:
     """The series that belong to one of the alerts: an alert's labels are its series' labels and the rule's own."""
-    wanted = {frozenset(alert.labels.items()) for alert in alerts}
-    return [one for one in series if any(_labels(one) <= labels for labels in wanted)]
-
-
-def _labels(series: Series) -> frozenset[tuple[str, str]]:
-    return frozenset((name, value) for name, value in series.labels.items() if name != "__name__")
+    told = [alert.labels for alert in alerts]
+    wanted: dict[tuple[str, ...], set[tuple[str | None, ...]]] = {}  # by the names of labels: one look-up for a series
+    found = []
+    for one in series:
+        names = tuple(sorted(name for name in one.labels if name != "__name__"))
+        if names not in wanted:
+            wanted[names] = {tuple(labels.get(name) for name in names) for labels in told}
+        if tuple(one.labels[name] for name in names) in wanted[names]:
+            found.append(one)
+    return found
 
 
 def conclude(matching: Sequence[Series], previous: SymptomReading | None) -> SymptomReading:

@@ -235,6 +235,37 @@ async def test_a_fold_reads_on_where_it_stopped(ledger: Ledgers) -> None:
     assert await reader.fold(A) == after
 
 
+async def test_facts_are_read_on_where_they_stopped(ledger: Ledgers, connection: Client) -> None:
+    """What another wrote since is seen; a copy of what was read before is still known for one."""
+    reader, writer = ledger(Owner.GATEWAY), ledger(Owner.DETECTOR)
+    first, second = Noted(text="first"), Noted(text="second")
+    await writer.note(A, first)
+    assert list(await reader.facts(A)) == [first]
+    copied = await connection.jetstream().get_last_msg(streams.FACTS, "primum.fact.inc-a.noted")
+    await connection.jetstream().publish("primum.fact.inc-a.noted", copied.data or b"", headers=copied.headers)
+    await writer.note(A, second)
+    assert list(await reader.facts(A)) == [first, second]
+
+
+async def test_facts_are_read_anew_from_a_server_that_was_away(
+    ledger: Ledgers, connection: Client, nats_server: EmbeddedNats
+) -> None:
+    """It may have lost its newest seconds, or everything: what it no longer has is not remembered against it."""
+    reader, again = ledger(Owner.DETECTOR), asyncio.Event()
+    await reader.note(A, Noted(text="before"))
+    assert await reader.facts(A)
+    await connection.jetstream().delete_stream(streams.FACTS)
+    connection._reconnected_cb = _setting(again)  # noqa: SLF001 - the fixture made the connection without one
+    connection.options["reconnect_time_wait"] = 0.05
+    await nats_server.stop()
+    await nats_server.start()
+    async with asyncio.timeout(10):
+        await again.wait()
+    await streams.ensure(connection.jetstream())
+    await reader.note(A, Noted(text="after"))
+    assert list(await reader.facts(A)) == [Noted(text="after")]
+
+
 async def test_streams_are_brought_to_their_settings(connection: Client) -> None:
     """A stream that differs is updated, one that is right is left alone, and everybody may do it at once."""
     js = connection.jetstream()

@@ -79,6 +79,30 @@ def test_without_a_workload_it_goes_by_namespace_and_name(topology: Topology | N
     assert (grouped.root, grouped.because) == (None, "no workload is known for it: grouped by shop/Watchdog")
 
 
+def a_little(label: str = "tier", value: str = "edge", topology: Topology = CART_IS_BROKEN) -> decide.Group:
+    alert = an_alert("NamespacePodsNotReady")
+    return decide.group_of(alert.but(labels={**alert.labels, "deployment": "", label: value}), topology)
+
+
+def test_an_alert_that_names_only_a_namespace_belongs_to_the_one_root_there() -> None:
+    """All that is unhealthy there comes from one thing: it is what the alert is about, whatever it is called."""
+    found = a_little()
+    assert (found.root, found.key) == (CART, group(CART, CART_IS_BROKEN).key)
+    assert found.because == f"all that is unhealthy in shop comes from {CART}"
+
+
+@pytest.mark.parametrize("topology", [BOTH_ARE_BROKEN, ALL_IS_WELL], ids=["two roots", "no root"])
+def test_where_a_namespace_shows_no_one_root_nothing_is_guessed(topology: Topology) -> None:
+    """Nobody could say whose it is: by its name, then."""
+    little = a_little(topology=topology)
+    assert (little.root, little.because.endswith("grouped by shop/NamespacePodsNotReady")) == (None, True)
+
+
+def test_an_alert_about_what_the_graph_does_not_know_is_not_its_namespaces() -> None:
+    """A volume that fills up is not the crash loop beside it; nor is a Deployment that nobody knows."""
+    assert (a_little("persistentvolumeclaim", "data-0").root, a_little("deployment", "gone").root) == (None, None)
+
+
 def test_what_is_rooted_in_an_incidents_fault_belongs_to_it() -> None:
     """Its root, its best cause's object, or what its transactions lock."""
     for incident in (

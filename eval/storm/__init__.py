@@ -1,0 +1,1 @@
+"""Storms of alerts with a known truth: how many incidents they become, and whether those are the right ones."""
