@@ -1,4 +1,4 @@
-"""Facts on JetStream, read on where the last reading stopped: a storm's incident has thousands, and is looked at often."""
+"""Facts on JetStream, read on where it stopped: a storm's incident has thousands, and is looked at again and again."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
