@@ -93,6 +93,7 @@ async def connected(url: str, user: User | None = None, timeout_s: float = 5.0) 
                 inbox_prefix=inbox_prefix(user.name) if user else DEFAULT_INBOX_PREFIX,
             )
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+        await client.close()  # else the socket on which it was refused stays open
         reason = reasons[-1] if reasons else _reason(error)
         raise LedgerUnavailable(f"no NATS answers at {address(url)} ({reason})", advice=advice_for(reason)) from error
     try:

@@ -256,7 +256,7 @@ async def test_facts_are_read_anew_from_a_server_that_was_away(
     assert await reader.facts(A)
     await connection.jetstream().delete_stream(streams.FACTS)
     connection._reconnected_cb = _setting(again)  # noqa: SLF001 - the fixture made the connection without one
-    connection.options["reconnect_time_wait"] = 0.05
+    connection.options["reconnect_time_wait"] = 0.5
     await nats_server.stop()
     await nats_server.start()
     async with asyncio.timeout(10):
