@@ -91,6 +91,7 @@ _WHAT_FOR: Final = {
     streams.DEAD: "what could not be handled, with the reason",
     streams.bucket_stream(streams.HEARTBEATS): "which holders of transactions live",
     streams.bucket_stream(streams.ACTIVITIES): "what each agent is doing now",
+    streams.bucket_stream(streams.CLAIMS): "which gateway is telling a person what: of several, one does",
 }
 
 

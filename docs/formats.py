@@ -113,6 +113,7 @@ _PARAMETERS: Final = {
     "incident": "the incident's id",
     "key": "the hash of the cause group's correlation key",
     "kind": "the fact's kind",
+    "notice": "the id of what a person is told",
     "owner": "the service",
     "stream": "where the message came from",
     "workload": "the hash of the workload's cluster, kind, namespace and name",
@@ -150,7 +151,9 @@ def channels() -> tuple[Channel, ...]:
                 {"letter": _json("dead-letter.json")}, _each("letter", *Owner), {}),
         Channel("heartbeats", f"$KV.{streams.HEARTBEATS}.{{holder}}", "That the holder of a transaction lives.",
                 {"beat": _text("alive")}, _each("beat", Owner.MITIGATOR, Owner.UNDO), {}),
-        Channel("activities", f"$KV.{streams.ACTIVITIES}.{{owner}}", "What a service is doing now.",
+        Channel("claims", f"$KV.{streams.CLAIMS}.{{notice}}", "That a gateway tells a person this; empty: no more.",
+                {"claim": _text("taken, or nothing")}, _each("claim", Owner.GATEWAY), {}),
+        Channel("activities", f"$KV.{streams.ACTIVITIES}.{{owner}}.{{holder}}", "What a process is doing now.",
                 {"activity": _text("in words")}, _each("activity", *Owner), {}),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from eval.simulation.loop import at_once
 from eval.simulation.process import Process, ProcessClock
 from eval.simulation.ways import Way
 from shared.adapters.nats_dead import DeadLetter, NatsDeadLetters
+from shared.bus.streams import CLAIM_TTL_S
 from shared.domain.alert import Alert
 from shared.domain.cluster import Ref
 from shared.domain.errors import MetricsUnavailable, Retry
@@ -56,10 +57,19 @@ class FarLedger:
         return await self._far("history", lambda: self._near.history(incident))
 
     async def append(
-        self, incident: Incident, *events: Event, locks: Sequence[Lock] = (), frees_key: bool = False
+        self,
+        incident: Incident,
+        *events: Event,
+        locks: Sequence[Lock] = (),
+        frees_key: bool = False,
+        while_open: Incident | None = None,
     ) -> Incident:
         asked = f"append {'+'.join(event.name for event in events)}"
-        return await self._far(asked, lambda: self._near.append(incident, *events, locks=locks, frees_key=frees_key))
+
+        async def there() -> Incident:
+            return await self._near.append(incident, *events, locks=locks, frees_key=frees_key, while_open=while_open)
+
+        return await self._far(asked, there)
 
     async def open(self, incident: IncidentId, opened: Opened, *then: Event) -> Incident:
         return await self._far("append Opened", lambda: self._near.open(incident, opened, *then))
@@ -146,6 +156,29 @@ class FarHeartbeats:
         return await self._process.call(self._bus.way, "alive", land)
 
 
+class FarClaims:
+    """The port Claims: the server forgets a claim after its time to live."""
+
+    def __init__(self, process: Process, bus: SimBus) -> None:
+        self._process, self._bus = process, bus
+
+    async def take(self, what: str) -> bool:
+        def land() -> bool:
+            taken_s, now_s = self._bus.claims.get(what), self._process.loop.time()
+            if taken_s is not None and now_s - taken_s < CLAIM_TTL_S:
+                return False
+            self._bus.claims[what] = now_s
+            return True
+
+        return await self._process.call(self._bus.way, "claim", land)
+
+    async def let_go(self, what: str) -> None:
+        def land() -> None:
+            self._bus.claims.pop(what, None)
+
+        await self._process.call(self._bus.way, "end a claim", land)
+
+
 class FarActivities:
     """The port Activities."""
 
@@ -154,7 +187,7 @@ class FarActivities:
 
     async def doing(self, activity: str) -> None:
         def land() -> None:
-            self._bus.activities[str(self._process.owner)] = (self._process.loop.time(), activity)
+            self._bus.activities[self._process.holder] = (self._process.loop.time(), activity)
 
         await self._process.call(self._bus.way, "say what it does", land)
 

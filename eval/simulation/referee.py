@@ -198,8 +198,7 @@ class Referee:
             case Applied():
                 self._by_holder(record, self.deals[event.transaction])
             case Kept() | KeptMoreToDo():
-                deal = self.deals[event.transaction]
-                self._by_holder(record, deal)
+                deal = self.deals[event.transaction]  # any mitigator judges what is written whole
                 deal.state, deal.holds = "kept", False
             case UndoRequested():
                 deal = self.deals[event.transaction]
@@ -262,7 +261,8 @@ class Referee:
 
     def _undone(self, record: Recorded, event: Undone | UndoneUntried | UndoneForGood) -> None:
         deal = self.deals[event.transaction]
-        self._by_seizer(record, deal)
+        if not set(deal.intents) <= deal.undone:  # once all is back, any undo process verifies it
+            self._by_seizer(record, deal)
         left = sorted(set(deal.intents) - deal.undone)
         self._must(not left, "nothing is left behind", f"{deal.id} is said to be undone, steps {left} were not")
         deal.state, deal.holds = "undone", False

@@ -25,11 +25,16 @@ class _Careless(NearLedger):
     """Appends to whatever the incident has become meanwhile, as if nobody else ever wrote."""
 
     async def append(
-        self, incident: Incident, *events: Event, locks: Sequence[Lock] = (), frees_key: bool = False
+        self,
+        incident: Incident,
+        *events: Event,
+        locks: Sequence[Lock] = (),
+        frees_key: bool = False,
+        while_open: Incident | None = None,
     ) -> Incident:
         newest = self._sim.folded(incident.id).sequence
         stale = incident.model_copy(update={"sequence": newest})
-        return await super().append(stale, *events, locks=locks, frees_key=frees_key)
+        return await super().append(stale, *events, locks=locks, frees_key=frees_key, while_open=while_open)
 
 
 def _without_compare_and_swap(outside: Outside) -> None:
@@ -90,9 +95,15 @@ class _Forgetful(FarLedger):
         return _confirmed_only(await super().fold(incident))
 
     async def append(
-        self, incident: Incident, *events: Event, locks: Sequence[Lock] = (), frees_key: bool = False
+        self,
+        incident: Incident,
+        *events: Event,
+        locks: Sequence[Lock] = (),
+        frees_key: bool = False,
+        while_open: Incident | None = None,
     ) -> Incident:
-        return _confirmed_only(await super().append(incident, *events, locks=locks, frees_key=frees_key))
+        after = await super().append(incident, *events, locks=locks, frees_key=frees_key, while_open=while_open)
+        return _confirmed_only(after)
 
 
 def _confirmed_only(incident: Incident) -> Incident:

@@ -13,6 +13,7 @@ from eval.simulation.bus import ACK_WAIT_S, SimBus
 from eval.simulation.cluster import CLUSTER, ApiServer, FarCluster
 from eval.simulation.ports import (
     FarActivities,
+    FarClaims,
     FarDead,
     FarHeartbeats,
     FarInbox,
@@ -181,7 +182,8 @@ def _gateway(process: Process, outside: Outside, clock: Clock, log: FilteringBou
     settings = GatewaySettings.model_validate({**_EVERYWHERE, "mode": outside.mode})
     ledger, activities = outside.ledgers(process, outside.bus), FarActivities(process, outside.bus)
     notifier = FarNotifier(process, outside.people, outside.receive)
-    teller = Teller(ledger, notifier, "http://gateway.lab", activities, log)
+    claims = FarClaims(process, outside.bus)
+    teller = Teller(ledger, notifier, "http://gateway.lab", claims=claims, activities=activities, log=log)
     api = Api(
         settings=settings, ledger=ledger, inbox=FarInbox(process, outside.bus), activities=activities, clock=clock
     )

@@ -204,7 +204,8 @@ async def _merge(incident: Incident, view: View, context: Context) -> bool:
             return False
         theirs = [fact.but(because=home.because) for fact in facts if isinstance(fact, AlertJoined)]
         await _join(into.id, theirs, context)  # first, for once this one is closed nobody comes back to it
-        await context.ledger.append(incident, Merged(into=into.id, reason=home.because), frees_key=True)
+        merged = Merged(into=into.id, reason=home.because)
+        await context.ledger.append(incident, merged, frees_key=True, while_open=into)
     return True
 
 

@@ -85,7 +85,7 @@ class Api:
                 "cluster": self.settings.cluster,
                 "mode": self.settings.mode,
                 "paused": await self.ledger.paused(),
-                "agents": dict(await self.activities.all()),
+                "agents": views.agents(await self.activities.all()),
                 "open": [views.summary(incident) for incident in incidents],
             }
         )

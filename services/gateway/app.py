@@ -37,6 +37,6 @@ def duties(settings: GatewaySettings, bus: Bus) -> Duties:
     cluster_named(settings.cluster)
     notifier = WebhookNotifier(settings.notify_url, settings.notify_timeout_s) if settings.notify_url else None
     url = settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
-    teller = Teller(bus.ledger, notifier, url, bus.activities, bus.log)
+    teller = Teller(bus.ledger, notifier, url, claims=bus.claims, activities=bus.activities, log=bus.log)
     api = Api(settings=settings, ledger=bus.ledger, inbox=bus.inbox, activities=bus.activities, clock=bus.clock)
     return Duties(wakes_on=WAKES_ON, reconcile=teller.reconcile, routes=api.routes())

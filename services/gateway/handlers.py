@@ -11,18 +11,20 @@ from services.gateway.answers import Problem
 from services.gateway.decide import Already, Append, Refused, decide
 from services.gateway.orders import Order
 from shared.domain.alert import Alert
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, Retry
 from shared.domain.events import Noted
 from shared.domain.frozen import JsonObject
 from shared.domain.ids import IncidentId, TransactionId
 from shared.domain.incident import Incident
 from shared.domain.transaction import Lock
 from shared.ports.clock import Clock
-from shared.ports.ledger import Activities, Inbox, Ledger
+from shared.ports.ledger import Activities, Claims, Inbox, Ledger
 from shared.ports.notifier import Notifier
 
 _TRIES: Final = 5
 """How often an order is decided again because somebody appended first."""
+AGAIN_AFTER_S: Final = 5.0
+"""Between two looks at whether another gateway has told what it claimed."""
 _SEARCHED: Final = 1000
 """How many incidents, newest first, are searched for a transaction."""
 
@@ -81,16 +83,25 @@ async def incident_of(transaction: TransactionId, ledger: Ledger) -> IncidentId:
 
 
 class Teller:
-    """Tells people what they must know, each thing once, until it was accepted."""
+    """Tells people what they must know, until it was accepted; each thing once, if no gateway dies while it tells."""
 
-    def __init__(
-        self, ledger: Ledger, notifier: Notifier | None, url: str, activities: Activities, log: FilteringBoundLogger
+    def __init__(  # noqa: PLR0913 - the ports that it works with
+        self,
+        ledger: Ledger,
+        notifier: Notifier | None,
+        url: str,
+        *,
+        claims: Claims,
+        activities: Activities,
+        log: FilteringBoundLogger,
     ) -> None:
         self._ledger, self._notifier, self._url, self._log = ledger, notifier, url, log
-        self._activities = activities
+        self._claims, self._activities = claims, activities
+        self._told: set[str] = set()
+        """What was accepted and could not be noted yet: that is no reason to tell it again."""
 
     async def reconcile(self, incident_id: IncidentId) -> None:
-        """Tell what is due. Raises Retry if it was not accepted: the loop comes again."""
+        """Tell what is due. Raises Retry if it was not accepted, or another gateway is at it: the loop comes again."""
         history = await self._ledger.history(incident_id)
         if (notice := notices.due(history)) is None:
             return
@@ -99,15 +110,27 @@ class Teller:
         )
         if note in await self._ledger.facts(incident_id):
             return
-        incident = await self._ledger.fold(incident_id)
-        await self._activities.doing(f"telling-a-person:{incident_id}")
+        name = notice.name(incident_id)
+        if name not in self._told:
+            if not await self._claims.take(name):
+                raise Retry(f"another gateway is telling {name}", after_s=AGAIN_AFTER_S)
+            incident = await self._ledger.fold(incident_id)
+            await self._tell(name, notices.message(notice, incident, history, self._url))
+        await self._ledger.note(incident_id, note)
+        self._told.discard(name)
+
+    async def _tell(self, name: str, message: JsonObject) -> None:
+        await self._activities.doing(f"telling-a-person:{name}")
         try:
-            await self._tell(notices.message(notice, incident, history, self._url))
+            await self._say(message)
+            self._told.add(name)
+        except Retry:
+            await self._claims.let_go(name)
+            raise
         finally:
             await self._activities.doing("idle")
-        await self._ledger.note(incident_id, note)
 
-    async def _tell(self, message: JsonObject) -> None:
+    async def _say(self, message: JsonObject) -> None:
         self._log.warning("a person is needed", why=message["why"], notice=message["id"], text=message["text"])
         if self._notifier is not None:
             await self._notifier.notify(message)

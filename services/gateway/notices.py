@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from services.gateway.views import cause_view, dump, plan_view, summary, transaction_view
 from shared.domain.events import Kept, Opened, Proposed, Recorded, TakenOver
 from shared.domain.frozen import Json, JsonObject
+from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident, State, advance
 
 
@@ -24,6 +25,10 @@ class Notice(NamedTuple):
 
     why: Why
     sequence: int
+
+    def name(self, incident: IncidentId) -> str:
+        """Name it among all notices: the message's `id`, by which a receiver knows a repeat."""
+        return f"{incident}.{self.sequence}"
 
     def told(self, how: str) -> str:
         """The note in the timeline that it was told; it is how a second telling is avoided."""
@@ -67,7 +72,7 @@ def message(notice: Notice, incident: Incident, history: Sequence[Recorded], url
     """The full context, for whoever reads it on a phone at night: what, why, on what evidence, and what to do."""
     opened = next((record.event for record in history if isinstance(record.event, Opened)), None)
     return {
-        "id": f"{incident.id}.{notice.sequence}",
+        "id": notice.name(incident.id),
         "why": notice.why,
         "text": _text(notice, incident),
         "summary": summary(incident),

@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr
 
 from shared.bus.settings import Seconds, ServiceSettings
+from shared.bus.streams import CLAIM_TTL_S
 from shared.domain.policy import Mode
 
 
@@ -20,4 +21,5 @@ class GatewaySettings(ServiceSettings):
     """How people reach this gateway; it goes into messages. Empty: the address that it listens on."""
     notify_url: str = ""
     """A generic webhook that takes what needs a person. Empty: it is logged."""
-    notify_timeout_s: Seconds = 10
+    notify_timeout_s: float = Field(default=10, gt=0, lt=CLAIM_TTL_S)
+    """How long it may take a message; a gateway's claim to tell it outlasts that."""

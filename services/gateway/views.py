@@ -1,7 +1,7 @@
 """Incidents as people read them, over HTTP, in the command line and in a message: the fold, put in words."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from services.gateway.sentences import details, sentence
@@ -12,6 +12,16 @@ from shared.domain.frozen import Frozen, Json, JsonObject
 from shared.domain.incident import NEEDS_A_PERSON, Incident
 from shared.domain.runbook import Plan, describe
 from shared.domain.transaction import Transaction
+
+
+def agents(activities: Mapping[str, str]) -> JsonObject:
+    """What is done now, by service where one process of it speaks, else by process."""
+    services = {holder: holder.partition("-")[0] for holder in activities}
+    many = {service for service, times in Counter(services.values()).items() if times > 1}
+    return {
+        holder if (service := services[holder]) in many else service: said
+        for holder, said in sorted(activities.items())
+    }
 
 
 def summary(incident: Incident) -> JsonObject:

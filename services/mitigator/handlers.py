@@ -36,7 +36,11 @@ async def reconcile(incident_id: IncidentId, context: Context) -> None:
 
 
 async def beat(context: Context) -> None:
-    """Say that this process lives, for ever: when it falls silent, undo takes its transactions over."""
+    """Say that this process lives, and that a mitigator does, for ever.
+
+    When it falls silent undo takes over what it was writing; when all have, what was to be judged.
+    """
     while True:
         await context.heartbeats.beat(context.holder)
+        await context.heartbeats.beat(Owner.MITIGATOR)
         await context.clock.sleep(context.settings.heartbeat_every_s)

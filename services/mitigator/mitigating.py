@@ -12,6 +12,7 @@ from shared.domain.errors import (
     ClusterUnavailable,
     ObjectMissing,
     ObjectMoved,
+    Retry,
     WriteRefused,
 )
 from shared.domain.events import Applied, Intended, StepApplied, UndoRequested, UndoWhy
@@ -19,6 +20,8 @@ from shared.domain.incident import Incident, State
 from shared.domain.transaction import Transaction
 
 STEP_FAILURES = (ChangeConflict, ObjectMissing, ObjectMoved, WriteRefused, ClusterForbidden, ClusterUnavailable)
+_HOLDER_S = 1.0
+"""After so long a wake-up that another mitigator holds is given to somebody again."""
 TRIES = 20
 """How often a write that lost against somebody's unrelated write is made again, on the version read anew.
 
@@ -29,8 +32,10 @@ A controller writes the status of a Deployment that rolls many times a second; e
 async def on_mitigating(incident: Incident, context: Context) -> None:
     """Go on with what this process began. What another epoch began is left to undo, which watches its heartbeat."""
     transaction = incident.transaction
-    if transaction is None or transaction.holder != context.holder:
+    if transaction is None:
         return
+    if transaction.holder != context.holder:
+        raise Retry(f"{transaction.holder} carries it out", after_s=_HOLDER_S)  # may be it, and it needs this wake-up
     if len(transaction.steps_applied) < len(transaction.intents):
         await _take_back(incident, transaction, UndoWhy.CUT_OFF, "it is not known whether a step was done", context)
         return

@@ -21,9 +21,12 @@ from shared.runbooks.planning import unmet_postconditions
 
 
 async def on_validating(incident: Incident, context: Context) -> None:
-    """Take a sample and decide, or sleep until the next one."""
+    """Take a sample and decide, or sleep until the next one; whoever of the mitigators is woken does it.
+
+    All its steps are done and on record, so there is nothing that only its holder knows.
+    """
     transaction = incident.transaction
-    if transaction is None or transaction.holder != context.holder:
+    if transaction is None:
         return
     if (reason := await context.ledger.paused()) is not None:
         paused = UndoRequested(transaction=transaction.id, why=UndoWhy.PAUSED, reason=f"paused: {reason}")

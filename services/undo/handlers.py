@@ -53,11 +53,15 @@ async def beat(context: Context) -> None:
 
 
 async def _watch_holder(incident: Incident, context: Context) -> None:
-    """A mitigator that fell silent loses its transaction. The beat's own TTL is the patience."""
+    """A mitigator that fell silent loses its transaction. The beat's own TTL is the patience.
+
+    What is written already and only waits for its verdict any mitigator judges, so it is lost when all are silent.
+    """
     transaction = incident.transaction
     if transaction is None:
         return
-    if await context.heartbeats.alive(transaction.holder):
+    judged_by_any = incident.state is State.VALIDATING and await context.heartbeats.alive(Owner.MITIGATOR)
+    if judged_by_any or await context.heartbeats.alive(transaction.holder):
         await context.timers.wake(incident.id, context.settings.holder_check_every_s)
         return
     reason = f"the heartbeat of {transaction.holder} stopped"
@@ -72,7 +76,10 @@ async def _undo(incident: Incident, context: Context) -> None:
         return
     if transaction.seized_by != context.holder:
         if transaction.seized_by and await context.heartbeats.alive(transaction.seized_by):
-            await context.timers.wake(incident.id, context.settings.holder_check_every_s)
+            if _is_back(transaction):  # only looking is left, and whoever is woken can look
+                await _verify(incident, context)
+            else:
+                await context.timers.wake(incident.id, context.settings.holder_check_every_s)
             return
         incident, transaction = await _seize(incident, transaction, context)
     try:
@@ -86,6 +93,10 @@ async def _undo(incident: Incident, context: Context) -> None:
         await context.ledger.append(incident, decide.stuck(transaction, conflicts))
         return
     await _verify(incident, context)
+
+
+def _is_back(transaction: Transaction) -> bool:
+    return {intended.step for intended in transaction.intents} <= transaction.steps_undone
 
 
 async def _bring_back(incident: Incident, transaction: Transaction, context: Context) -> tuple[Incident, Sequence[str]]:

@@ -95,6 +95,7 @@ async def connected(url: str, user: User | None = None, timeout_s: float = 5.0) 
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         await client.close()  # else the socket on which it was refused stays open
         reason = reasons[-1] if reasons else _reason(error)
+        await close(client)  # nats-py leaves the socket of a server that refused it
         raise LedgerUnavailable(f"no NATS answers at {address(url)} ({reason})", advice=advice_for(reason)) from error
     try:
         yield client

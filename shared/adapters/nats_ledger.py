@@ -117,11 +117,20 @@ class NatsLedger:
     # --- writing
 
     async def append(
-        self, incident: Incident, *events: Event, locks: Sequence[Lock] = (), frees_key: bool = False
+        self,
+        incident: Incident,
+        *events: Event,
+        locks: Sequence[Lock] = (),
+        frees_key: bool = False,
+        while_open: Incident | None = None,
     ) -> Incident:
         drafts = self._draft(incident, events)
         after = numbered(incident, drafts, incident.sequence + 1)
-        side = [*await self._lock_writes(locks), *await self._key_writes(after, asked=frees_key)]
+        side = [
+            *await self._lock_writes(locks),
+            *await self._key_writes(after, asked=frees_key),
+            *await self._still_open(while_open),
+        ]
         return await self._commit(incident, drafts, side)
 
     async def open(self, incident: IncidentId, opened: Opened, *then: Event) -> Incident:
@@ -184,6 +193,19 @@ class NatsLedger:
         name = subjects.open_key(after.key)
         link = await self._keys.now(name)
         return () if _opened_by(link) != after.id else [self._keys.next(name, link, b"", self._plain_headers("Open"))]
+
+    async def _still_open(self, other: Incident | None) -> Sequence[Write]:
+        """Say the other's key once more, on the condition that nobody said anything about it meanwhile.
+
+        Whoever ends that incident writes there, too: of two that would be merged into each other, one stays.
+        """
+        if other is None:
+            return ()
+        name = subjects.open_key(other.key)
+        link = await self._keys.now(name)
+        if _opened_by(link) != other.id:
+            raise Conflict(f"incident {other.id} is over")
+        return [self._keys.next(name, link, other.id.encode(), self._plain_headers("Open"))]
 
     async def _commit(self, incident: Incident, drafts: Sequence[Recorded], side: Sequence[Write]) -> Incident:
         """THE append. The first event is checked, the others of the batch follow it unchecked but undivided."""
@@ -281,6 +303,8 @@ class _Openings:
             self._links[stored.subject] = link = self._chain.after(before, stored)
             if link.last == before.last:
                 continue  # it counts for nothing
+            if self._by_key.get(stored.subject) == _opened_by(link):
+                continue  # it was only said once more
             self._by_key.pop(stored.subject, None)
             if (incident := _opened_by(link)) is not None:
                 self._by_key[stored.subject] = incident

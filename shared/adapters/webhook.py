@@ -1,5 +1,7 @@
 """A generic webhook: the port Notifier, by one POST of JSON."""
 
+import asyncio
+
 import httpx
 
 from shared.adapters.loopback import is_loopback
@@ -25,9 +27,12 @@ class WebhookNotifier:
         """As the port says; a Retry waits as long as the receiver's Retry-After asks, at most five minutes."""
         where = f"the webhook at {self._url.host}"  # the rest of the URL is often a secret
         try:
-            async with httpx.AsyncClient(timeout=self._timeout_s, trust_env=not is_loopback(str(self._url))) as http:
+            async with (
+                asyncio.timeout(self._timeout_s),  # of the whole: httpx counts each part of it anew
+                httpx.AsyncClient(timeout=None, trust_env=not is_loopback(str(self._url))) as http,  # noqa: S113
+            ):
                 response = await http.post(self._url, json=message)
-        except httpx.TimeoutException as error:
+        except (TimeoutError, httpx.TimeoutException) as error:
             raise Retry(f"{where} did not answer within {self._timeout_s:g} s") from error
         except httpx.HTTPError as error:
             raise Retry(f"{where} cannot be reached ({error})") from error

@@ -12,6 +12,7 @@ from shared.adapters.nkey import OPERATOR
 from shared.bus import pull, streams, subjects
 from shared.domain.authority import (
     MAY_ALERT,
+    MAY_CLAIM,
     MAY_CLAIM_A_KEY,
     MAY_FREE_A_KEY,
     MAY_HOLD,
@@ -33,7 +34,7 @@ _READS: Final = (
 
 def publishes(owner: Owner) -> Sequence[str]:
     """List the subjects on which a service may publish."""
-    return [*_events(owner), *_words(owner), *_own(owner), *_reads(), *_consumers(owner)]
+    return [*_events(owner), *_words(owner), *_own(owner), *_reads(owner), *_consumers(owner)]
 
 
 def listens(owner: Owner) -> Sequence[str]:
@@ -53,6 +54,7 @@ def _words(owner: Owner) -> Iterator[str]:
         (_ANY_LOCK, MAY_HOLD | MAY_RELEASE),
         (subjects.PAUSE, MAY_PAUSE),
         (streams.bucket_subject(streams.HEARTBEATS, "*"), MAY_HOLD),
+        (streams.bucket_subject(streams.CLAIMS, "*"), MAY_CLAIM),
     ):
         if owner in owners:
             yield subject
@@ -61,14 +63,16 @@ def _words(owner: Owner) -> Iterator[str]:
 def _own(owner: Owner) -> Iterator[str]:
     """What every service says for itself: its timers, what it does now, what it could not handle."""
     yield f"primum.timer.{owner}.*"
-    yield streams.bucket_subject(streams.ACTIVITIES, str(owner))
+    yield streams.bucket_subject(streams.ACTIVITIES, f"{owner}.*")
     yield "primum.dead.*"
 
 
-def _reads() -> Iterator[str]:
-    for stream in _READS:
+def _reads(owner: Owner) -> Iterator[str]:
+    claims = [streams.bucket_stream(streams.CLAIMS)] if owner in MAY_CLAIM else []
+    for stream in (*_READS, *claims):
         yield f"$JS.API.DIRECT.GET.{stream}"
-    yield f"$JS.API.STREAM.INFO.{streams.bucket_stream(streams.HEARTBEATS)}"
+    for stream in (streams.bucket_stream(streams.HEARTBEATS), *claims):  # their clocks
+        yield f"$JS.API.STREAM.INFO.{stream}"
 
 
 def _consumers(owner: Owner) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The one way to run a service: `serve` connects, subscribes, sweeps, answers for its health, and stops cleanly."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -15,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from shared.adapters.nats_connection import DENIED_ADVICE, User, Watcher, address, advice_for, close, connect_for_ever
 from shared.adapters.nats_dead import NatsDeadLetters
 from shared.adapters.nats_inbox import NatsInbox
-from shared.adapters.nats_kv import NatsActivities, NatsHeartbeats
+from shared.adapters.nats_kv import NatsActivities, NatsClaims, NatsHeartbeats
 from shared.adapters.nats_ledger import NatsLedger, Writer
 from shared.adapters.nats_timers import NatsTimers
 from shared.adapters.seal import Seal
@@ -33,7 +34,7 @@ from shared.domain.events import Base, Owner
 from shared.domain.ids import HolderId, IncidentId
 from shared.ports.clock import Clock
 from shared.ports.identity import Identity
-from shared.ports.ledger import Heartbeats, Inbox, Ledger, Timers
+from shared.ports.ledger import Claims, Heartbeats, Inbox, Ledger, Timers
 
 _HELD_PER_WORKER: Final = 16
 """Messages of one stream that are held for each worker: enough to coalesce, few enough to share with other replicas."""
@@ -60,6 +61,7 @@ class Bus:
     inbox: Inbox
     timers: Timers
     heartbeats: Heartbeats
+    claims: Claims
     activities: NatsActivities
     dead: NatsDeadLetters
     clock: Clock
@@ -131,18 +133,19 @@ def bus_of(owner: Owner, settings: ServiceSettings, log: FilteringBoundLogger) -
     """Make the ports on a connection that is not made yet. Raises PrimumError without the service's keys."""
     seal = load_seal(owner, settings.nkey_file, settings.keyring)
     connection, clock, identity = Client(), SystemClock(), RandomIdentity()
-    timeout_s = settings.nats_timeout_s
+    timeout_s, holder = settings.nats_timeout_s, HolderId(identity.new(str(owner)))
     return Bus(
         owner=owner,
         settings=settings,
         seal=seal,
-        holder=HolderId(identity.new(str(owner))),
+        holder=holder,
         connection=connection,
         ledger=NatsLedger(connection, Writer(seal, clock, identity), timeout_s),
         inbox=NatsInbox(connection, seal, timeout_s),
         timers=NatsTimers(connection, owner, clock, timeout_s),
         heartbeats=NatsHeartbeats(connection, seal, timeout_s),
-        activities=NatsActivities(connection, owner, timeout_s),
+        claims=NatsClaims(connection, seal, timeout_s),
+        activities=NatsActivities(connection, owner, holder, timeout_s),
         dead=NatsDeadLetters(connection, timeout_s),
         clock=clock,
         identity=identity,
@@ -343,6 +346,8 @@ class _Service:
             await asyncio.wait(busy, timeout=self._settings.grace_s)
         await _cancel([*workers, *others])
         given_back = await self._held.give_back()
+        with contextlib.suppress(LedgerUnavailable):  # then it is forgotten a little later
+            await self._bus.activities.gone()
         if self._bus.connection.is_connected:
             await self._bus.connection.flush()
         self._bus.log.info("stopped", given_back=given_back)

@@ -19,11 +19,14 @@ TIMERS: Final = "TIMERS"
 DEAD: Final = "DEAD"
 HEARTBEATS: Final = "primum_heartbeats"
 ACTIVITIES: Final = "primum_activities"
+CLAIMS: Final = "primum_claims"
+CLAIM_TTL_S: Final = 30.0
+"""How long a claim holds whose owner died; what is done under one must be over sooner."""
 
 
 @dataclass(frozen=True)
 class Keeping:
-    """How the streams are kept: copies (3 in production), and how long the two buckets believe what they were told."""
+    """How the streams are kept: copies (3 in production), and how long two buckets believe what they were told."""
 
     replicas: int = 1
     heartbeat_ttl_s: float = 10.0
@@ -40,8 +43,8 @@ def bucket_subject(bucket: str, key: str) -> str:
     return f"$KV.{bucket}.{key}"
 
 
-_BEATS_KEPT: Final = 8
-"""Of each holder: a forged one that comes last must not hide the rightful one before it."""
+_WORDS_KEPT: Final = 8
+"""Of each key that is signed: a forged one that comes last must not hide the rightful one before it."""
 
 
 def _bucket(name: str, ttl_s: float, history: int = 1) -> StreamConfig:
@@ -83,8 +86,9 @@ def streams(keeping: Keeping) -> Sequence[StreamConfig]:
             allow_rollup_hdrs=True,
         ),
         StreamConfig(name=DEAD, subjects=["primum.dead.>"], max_age=30 * _DAY_S),
-        _bucket(HEARTBEATS, keeping.heartbeat_ttl_s, _BEATS_KEPT),
+        _bucket(HEARTBEATS, keeping.heartbeat_ttl_s, _WORDS_KEPT),
         _bucket(ACTIVITIES, keeping.activity_ttl_s),
+        _bucket(CLAIMS, CLAIM_TTL_S, _WORDS_KEPT),
     )
     return [
         replace(config, storage=StorageType.FILE, num_replicas=keeping.replicas, allow_direct=True)

@@ -39,6 +39,8 @@ MAY_RELEASE: Final = MAY_HOLD | {Owner.GATEWAY}
 """A stuck transaction keeps its locks until a person closes it, and people speak through the gateway."""
 MAY_PAUSE: Final = frozenset({Owner.GATEWAY})
 MAY_ALERT: Final = frozenset({Owner.GATEWAY})
+MAY_CLAIM: Final = frozenset({Owner.GATEWAY})
+"""To say that one is telling a person, so that no other does."""
 
 MAY_NOTE: Final[Mapping[type[Fact], frozenset[Owner]]] = {
     AlertJoined: frozenset({Owner.DETECTOR}),

@@ -21,14 +21,20 @@ class Ledger(Protocol):
         """All its events, oldest first."""
 
     async def append(
-        self, incident: Incident, *events: Event, locks: Sequence[Lock] = (), frees_key: bool = False
+        self,
+        incident: Incident,
+        *events: Event,
+        locks: Sequence[Lock] = (),
+        frees_key: bool = False,
+        while_open: Incident | None = None,
     ) -> Incident:
         """Append events (checked against the table and this service's ownership) and return the incident after them.
 
         With `locks`, those records are written in the same atomic batch, each on the condition that the workload's
         lock is what `lock()` would say now: to take (`held`) it must be free or held by the same transaction; to
         release, held by it. `frees_key` also clears `primum.open.<key>`; an event that closes the incident always does.
-        Raises Conflict if the incident moved on or a lock is somebody else's; IllegalTransition.
+        `while_open` is another incident that must be open, and that nobody merges away, at that very moment.
+        Raises Conflict if the incident moved on, a lock is somebody else's or the other one is over; IllegalTransition.
         """
 
     async def open(self, incident: IncidentId, opened: Opened, *then: Event) -> Incident:
@@ -91,11 +97,21 @@ class Heartbeats(Protocol):
     async def alive(self, holder: str) -> bool: ...
 
 
+class Claims(Protocol):
+    """Of several replicas one does what must be done once. A claim whose owner died lapses by itself, after a while."""
+
+    async def take(self, what: str) -> bool:
+        """Claim it; False if it is claimed already, by whomever."""
+
+    async def let_go(self, what: str) -> None:
+        """End a claim of one's own before its time: it was not done."""
+
+
 class Activities(Protocol):
     """What each agent is doing now, so that the question is answered by looking."""
 
     async def doing(self, activity: str) -> None:
-        """Say what this service does now: `idle`, `triaging`, `executing-runbook:<name>@<step>` and so on."""
+        """Say what this process does now: `idle`, `triaging`, `executing-runbook:<name>@<step>` and so on."""
 
     async def all(self) -> Mapping[str, str]:
-        """The activity of every agent that said one lately, by agent."""
+        """The activity of every process that said one lately, by its holder id: a service may have several."""

@@ -24,6 +24,7 @@ class MemoryBus:
     identity: Identity
     heartbeat_ttl_s: float = 10.0
     activity_ttl_s: float = 15.0
+    claim_ttl_s: float = 30.0
     sequence: int = 0
     unsigned: set[int] = field(default_factory=set)
     """The sequences of what somebody put among the events without its owner's key."""
@@ -37,6 +38,7 @@ class MemoryBus:
     timers: dict[tuple[Owner, IncidentId], float] = field(default_factory=dict)
     beats: dict[str, float] = field(default_factory=dict)
     activities: dict[str, tuple[float, str]] = field(default_factory=dict)
+    claims: dict[str, float] = field(default_factory=dict)
     wake: Callable[[Recorded], None] = lambda _: None
     """Called for each stored event, as the bus would wake the services that subscribe to it."""
 
@@ -61,9 +63,16 @@ class MemoryLedger:
         return tuple(self._heard(incident)[1])
 
     async def append(
-        self, incident: Incident, *events: Event, locks: Sequence[Lock] = (), frees_key: bool = False
+        self,
+        incident: Incident,
+        *events: Event,
+        locks: Sequence[Lock] = (),
+        frees_key: bool = False,
+        while_open: Incident | None = None,
     ) -> Incident:
         drafts = self._draft(incident, events)
+        if while_open is not None and self._bus.keys.get(while_open.key) != while_open.id:
+            raise Conflict(f"incident {while_open.id} is over")
         for lock in locks:
             check_lock(self._bus.locks.get(lock.workload), lock)
         after = self._store(incident, drafts)
@@ -172,14 +181,31 @@ class MemoryHeartbeats:
         return last_s is not None and self._bus.clock.monotonic_s() - last_s < self._bus.heartbeat_ttl_s
 
 
-class MemoryActivities:
-    """The port Activities, for one service."""
+class MemoryClaims:
+    """The port Claims."""
 
-    def __init__(self, bus: MemoryBus, owner: Owner) -> None:
-        self._bus, self._owner = bus, owner
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+
+    async def take(self, what: str) -> bool:
+        now_s = self._bus.clock.monotonic_s()
+        if (taken_s := self._bus.claims.get(what)) is not None and now_s - taken_s < self._bus.claim_ttl_s:
+            return False
+        self._bus.claims[what] = now_s
+        return True
+
+    async def let_go(self, what: str) -> None:
+        self._bus.claims.pop(what, None)
+
+
+class MemoryActivities:
+    """The port Activities, for one process of a service."""
+
+    def __init__(self, bus: MemoryBus, agent: str) -> None:
+        self._bus, self._agent = bus, agent
 
     async def doing(self, activity: str) -> None:
-        self._bus.activities[str(self._owner)] = (self._bus.clock.monotonic_s(), activity)
+        self._bus.activities[self._agent] = (self._bus.clock.monotonic_s(), activity)
 
     async def all(self) -> Mapping[str, str]:
         oldest_s = self._bus.clock.monotonic_s() - self._bus.activity_ttl_s

@@ -4,8 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.domain.events import Owner
-from shared.ports.ledger import Activities, Heartbeats, Inbox, Ledger
-from shared.testing.memory_ledger import MemoryActivities, MemoryBus, MemoryHeartbeats, MemoryInbox, MemoryLedger
+from shared.ports.ledger import Activities, Claims, Heartbeats, Inbox, Ledger
+from shared.testing.memory_ledger import (
+    MemoryActivities,
+    MemoryBus,
+    MemoryClaims,
+    MemoryHeartbeats,
+    MemoryInbox,
+    MemoryLedger,
+)
 from shared.testing.virtual_clock import SeededIdentity, VirtualClock
 
 
@@ -16,7 +23,8 @@ class Ports:
     ledger: Callable[[Owner], Ledger]
     inbox: Callable[[], Inbox]
     heartbeats: Callable[[], Heartbeats]
-    activities: Callable[[Owner], Activities]
+    claims: Callable[[], Claims]
+    activities: Callable[[str], Activities]
 
 
 def in_memory(bus: MemoryBus | None = None) -> Ports:
@@ -26,5 +34,6 @@ def in_memory(bus: MemoryBus | None = None) -> Ports:
         ledger=lambda owner: MemoryLedger(bus, owner),
         inbox=lambda: MemoryInbox(bus),
         heartbeats=lambda: MemoryHeartbeats(bus),
-        activities=lambda owner: MemoryActivities(bus, owner),
+        claims=lambda: MemoryClaims(bus),
+        activities=lambda agent: MemoryActivities(bus, agent),
     )

@@ -4,7 +4,7 @@ import pytest
 from nats.aio.client import Client
 
 from shared.adapters.nats_inbox import NatsInbox
-from shared.adapters.nats_kv import NatsActivities, NatsHeartbeats
+from shared.adapters.nats_kv import NatsActivities, NatsClaims, NatsHeartbeats
 from shared.adapters.nats_ledger import NatsLedger, Writer
 from shared.adapters.system import RandomIdentity, SystemClock
 from shared.domain.events import Owner
@@ -18,7 +18,8 @@ def _on_nats(connection: Client) -> Ports:
         ledger=lambda owner: NatsLedger(connection, Writer(seal_of(owner), clock, identity)),
         inbox=lambda: NatsInbox(connection, seal_of(Owner.GATEWAY)),
         heartbeats=lambda: NatsHeartbeats(connection, seal_of(Owner.MITIGATOR)),
-        activities=lambda owner: NatsActivities(connection, owner),
+        claims=lambda: NatsClaims(connection, seal_of(Owner.GATEWAY)),
+        activities=lambda agent: NatsActivities(connection, Owner(agent.partition("-")[0]), agent),
     )
 
 

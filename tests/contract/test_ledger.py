@@ -15,6 +15,7 @@ from shared.domain.events import (
     DiagnosisStarted,
     Event,
     Kept,
+    Merged,
     Noted,
     NothingFound,
     Owner,
@@ -295,3 +296,41 @@ async def _planning(ports: Ports, incident: IncidentId, key: str) -> Incident:
     diagnosis = story_to(State.PLANNING)[1:]
     assert isinstance(diagnosis[-1], Diagnosed)
     return await ports.ledger(Owner.DIAGNOSER).append(folded, *diagnosis)
+
+
+async def test_of_two_incidents_that_would_be_merged_into_each_other_one_stays(ports: Ports) -> None:
+    """Two detectors decide at once, on what they both saw: the second finds that it is late."""
+    ledger = ports.ledger(Owner.DETECTOR)
+    one = await ledger.open(A, opened(A))
+    other = await ledger.open(B, opened(B))
+    merges = (
+        ledger.append(one, Merged(into=B, reason="it is one"), while_open=other),
+        ports.ledger(Owner.DETECTOR).append(other, Merged(into=A, reason="it is one"), while_open=one),
+    )
+    outcomes = await asyncio.gather(*merges, return_exceptions=True)
+    assert sorted(isinstance(outcome, Conflict) for outcome in outcomes) == [False, True]
+    assert len(await ledger.open_incidents()) == 1
+
+
+async def test_what_is_over_takes_no_other_in(ports: Ports) -> None:
+    """A merge into an incident that closed meanwhile would lose what is still wrong."""
+    ledger = ports.ledger(Owner.DETECTOR)
+    one = await ledger.open(A, opened(A))
+    over = await ledger.open(B, opened(B))
+    await ledger.append(over, Merged(into=A, reason="it is one"))
+    with pytest.raises(Conflict):
+        await ledger.append(one, Merged(into=B, reason="it is one"), while_open=over)
+    assert (await ledger.fold(A)).open
+
+
+async def test_an_incident_that_took_another_in_is_listed_once(ports: Ports) -> None:
+    """Its place among the open ones is the old one, too."""
+    ledger = ports.ledger(Owner.DETECTOR)
+    into = await ledger.open(A, opened(A))
+    merged = await ledger.open(B, opened(B))
+    last = IncidentId("inc-c")
+    await ledger.open(last, opened(last))
+    assert list(await ledger.open_incidents()) == [A, B, last]
+    await ledger.append(merged, Merged(into=A, reason="it is one"), while_open=into)
+    assert list(await ledger.open_incidents()) == [A, last]
+    assert list(await ledger.incidents()) == [last, B, A]

@@ -57,9 +57,12 @@ async def start_gateway(
     from services.gateway.settings import GatewaySettings  # noqa: PLC0415 - as above
 
     async with AsyncExitStack() as stack:
+        number = 0
 
         async def begin(*, ready: bool = True, **settings: Any) -> httpx.AsyncClient:
-            folder = tmp_path / "run-gateway"
+            nonlocal number
+            number += 1
+            folder = tmp_path / f"run-gateway-{number}"
             given = {
                 "nats_url": nats_server.url,
                 "token": "open-sesame",

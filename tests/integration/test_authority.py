@@ -12,12 +12,13 @@ from prometheus_client import REGISTRY
 from shared.adapters import nats_events
 from shared.adapters.nats_connection import User, Watcher, connect_for_ever, connected
 from shared.adapters.nats_inbox import NatsInbox
-from shared.adapters.nats_kv import NatsHeartbeats
+from shared.adapters.nats_kv import NatsClaims, NatsHeartbeats
 from shared.adapters.nats_ledger import NatsLedger
 from shared.adapters.nats_server import EmbeddedNats
 from shared.adapters.nats_stream import Stored
 from shared.adapters.nkey import Keyring
 from shared.adapters.seal import FOLLOWS, OWNER, SIGNATURE, Seal
+from shared.adapters.system import SystemClock
 from shared.bus import streams, subjects
 from shared.bus.permissions import publishes
 from shared.bus.settings import BusSettings
@@ -79,7 +80,7 @@ NOT_THEIRS = {
     Owner.GATEWAY: ["primum.ledger.inc-a.Opened", "primum.lock.x.y", "primum.fact.inc-a.alert-joined"],
     Owner.DETECTOR: ["primum.ledger.inc-a.Approved", "primum.alert.lab.f1", "primum.lock.x", subjects.PAUSE],
     Owner.DIAGNOSER: ["primum.ledger.inc-a.Kept", "primum.open.x", "primum.lock.x", "$KV.primum_heartbeats.m"],
-    Owner.MITIGATOR: ["primum.ledger.inc-a.Approved", "primum.ledger.inc-a.Undone", "primum.open.x", subjects.PAUSE],
+    Owner.MITIGATOR: ["primum.ledger.inc-a.Approved", "primum.ledger.inc-a.Undone", "$KV.primum_claims.p"],
     Owner.UNDO: ["primum.ledger.inc-a.TransactionOpened", "primum.ledger.inc-a.Diagnosed", "primum.timer.mitigator.x"],
 }
 NOBODYS = [
@@ -105,12 +106,12 @@ async def test_the_server_refuses_what_a_service_does_not_own(
     others = [other for other in Owner if other is not owner]
     borrowed = [f"$JS.API.CONSUMER.MSG.NEXT.LEDGER.{other}" for other in others]
     borrowed += [f"$JS.ACK.LEDGER.{other}.1.1.1.1.1" for other in others]
-    borrowed += [f"$KV.primum_activities.{other}" for other in others]
+    borrowed += [f"$KV.primum_activities.{other}.x" for other in others]
     async with as_service(owner, nats_server) as (client, denied):
         for subject in [*NOT_THEIRS[owner], *NOBODYS, *borrowed]:
             assert await is_denied(client, denied, subject), f"{owner} may publish to {subject}"
     state = (await connection.jetstream().stream_info(streams.LEDGER)).state
-    assert (state.messages, len(await connection.jetstream().streams_info())) == (0, 7)
+    assert (state.messages, len(await connection.jetstream().streams_info())) == (0, 8)
 
 
 @pytest.mark.parametrize("owner", Owner)
@@ -193,7 +194,7 @@ async def test_a_reply_goes_where_nobody_may_write_and_counts_for_nothing(
     async with as_service(Owner.DIAGNOSER, nats_server) as (client, denied):
         assert await is_denied(client, denied, "primum.ledger.inc-a.Approved")
         denied.clear()
-        await client.publish("$KV.primum_activities.diagnoser", b"idle", reply="primum.ledger.inc-a.Approved")
+        await client.publish("$KV.primum_activities.diagnoser.x", b"idle", reply="primum.ledger.inc-a.Approved")
         await settled(client)
         await _stored(connection, streams.LEDGER, 3)
         assert denied == []
@@ -384,6 +385,20 @@ async def test_a_forged_or_replayed_beat_keeps_nobody_alive(connection: Client) 
     await js.publish(subject, body)
     assert await beats.alive("mitigator-1")
     assert not await beats.alive("mitigator-2")
+
+
+async def test_a_forged_claim_keeps_nobody_from_telling_a_person(connection: Client) -> None:
+    """Neither somebody else's, nor one of our own that is as old as its making; and a true one is not hidden."""
+    js, ours = connection.jetstream(), seal_of(Owner.GATEWAY)
+    subject, body = streams.bucket_subject(streams.CLAIMS, "page-1"), b"taken"
+    now = {"ce-time": SystemClock().now().isoformat()}
+    old = ours.on(subject, {"ce-time": "2026-01-01T00:00:00+00:00"}, body)
+    for headers in (old, {}, seal_of(Owner.UNDO).on(subject, now, body), _a_strangers_seal().on(subject, now, body)):
+        await js.publish(subject, body, headers=headers)
+    assert await NatsClaims(connection, ours).take("page-1")
+    await js.publish(subject, b"")
+    await js.publish(subject, b"", headers=seal_of(Owner.UNDO).on(subject, now, b""))
+    assert not await NatsClaims(connection, ours).take("page-1")
 
 
 async def test_a_denial_is_said_in_the_servers_words(nats_server: EmbeddedNats, connection: Client) -> None:

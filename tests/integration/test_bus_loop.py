@@ -449,7 +449,16 @@ async def test_what_it_does_is_said_again_and_again(start: Start) -> None:
     await service.ready()
     await service.bus.activities.doing("triaging")
     await service.bus.clock.sleep(1.5)
-    assert await service.bus.activities.all() == {"diagnoser": "triaging"}
+    assert await service.bus.activities.all() == {service.bus.holder: "triaging"}
+
+
+async def test_who_stopped_does_nothing_any_more(start: Start) -> None:
+    """Its successor is another process: for a while people would see two."""
+    first, second = start(Owner.DIAGNOSER, on(Script())), start(Owner.DIAGNOSER, on(Script()))
+    await first.ready()
+    await second.ready()
+    await first.stop()
+    assert await second.bus.activities.all() == {second.bus.holder: "idle"}
 
 
 async def test_settings_that_can_never_work_are_refused(start: Start) -> None:

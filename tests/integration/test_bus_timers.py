@@ -78,7 +78,8 @@ async def test_a_heartbeat_is_forgotten(nats_server: EmbeddedNats) -> None:
     """A holder that stopped beating is dead after the bucket's TTL; what it was doing is forgotten too."""
     client = await connect_as(OPERATOR, nats_server.url)
     await ensure(client.jetstream(), Keeping(heartbeat_ttl_s=1, activity_ttl_s=1))
-    heartbeats, activities = NatsHeartbeats(client, seal_of(Owner.MITIGATOR)), NatsActivities(client, Owner.UNDO)
+    heartbeats = NatsHeartbeats(client, seal_of(Owner.MITIGATOR))
+    activities = NatsActivities(client, Owner.UNDO, "undo-1")
     await heartbeats.beat("undo-1")
     await activities.doing("restoring")
     assert await heartbeats.alive("undo-1")

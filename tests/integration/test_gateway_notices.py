@@ -33,10 +33,12 @@ class Pager:
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
+    takes_s: float = 0.0
     heard: asyncio.Queue[JsonObject] = field(default_factory=asyncio.Queue)
 
     async def __call__(self, request: Request) -> Response:
         self.heard.put_nowait(await request.json())
+        await SystemClock().sleep(self.takes_s)
         return Response(status_code=self.answers.pop(0) if self.answers else 200)
 
     async def told(self) -> JsonObject:
@@ -95,6 +97,25 @@ async def test_it_is_told_until_it_is_accepted_and_then_no_more(
     await tell(ledger, "inc-2", State.ESCALATED)  # what comes next is about the next incident
     assert (await pager.told())["id"] != told[0]["id"]
     assert pager.heard.empty()
+
+
+async def test_of_several_gateways_one_tells_it(
+    start_gateway: StartGateway, connection: Client, ledger: Ledgers, pager: Pager
+) -> None:
+    """Both sweep over all that is open while the receiver is slow, and fails once: nothing is told twice."""
+    assert connection.is_connected
+    pager.answers, pager.takes_s = [503], 0.3
+    for _ in range(2):
+        await start_gateway(notify_url=pager.url, sweep_every_s=0.05)
+    names = [await tell(ledger, f"inc-{number}", State.ESCALATED) for number in range(4)]
+    heard = [str((await pager.told())["id"]) for _ in range(5)]
+
+    async def all_noted() -> bool:
+        return all([await ledger(Owner.GATEWAY).facts(name) for name in names])
+
+    await until(all_noted, SystemClock())
+    assert pager.heard.empty()
+    assert len(set(heard)) == 4
 
 
 async def test_the_timeline_says_that_a_person_was_told(

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.cause import Cause
-from shared.domain.errors import ClusterForbidden
+from shared.domain.errors import ClusterForbidden, Retry
 from shared.domain.events import Owner, UndoneForGood, UndoRequested, UndoStepApplied, UndoStuck, UndoWhy
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
@@ -207,6 +207,47 @@ async def test_of_two_undo_processes_that_start_at_once_one_wins(core: Core) -> 
     assert (await core.transaction(incident)).seized_by == second.holder
     await core.until(second, incident, *ENDS)
     await assert_nothing_is_left(core, incident, cause, before)
+
+
+async def test_what_is_written_whole_is_judged_by_another_mitigator(core: Core) -> None:
+    """Its holder died while it waited for the verdict: nothing is unknown about it, so nothing is taken back."""
+    incident, _, _ = await left_by_a_dead_mitigator(core, "after Applied")
+    core.bus.beats[Owner.MITIGATOR] = core.clock.monotonic_s()
+    core.metrics.levels.clear()
+    await core.undo().reconcile(incident)
+    assert (await core.fold(incident)).state is State.VALIDATING
+    await core.until(core.mitigator("mitigator-2"), incident, State.RESOLVED)
+    assert (await core.names(incident)).count("TransactionOpened") == 1
+
+
+async def test_another_mitigator_gives_the_wake_up_of_a_step_back(core: Core) -> None:
+    """Its holder may need it: swallowed, the work would stand still until the next sweep."""
+    incident, mitigator = await core.diagnosed(await core.broken_selector()), core.mitigator()
+
+    async def meddle() -> None:
+        with pytest.raises(Retry):
+            await core.mitigator("mitigator-2").reconcile(incident)
+
+    mitigator.moments.at("before write", meddle)
+    await mitigator.reconcile(incident)
+    assert (await core.fold(incident)).state is State.VALIDATING
+
+
+async def test_another_undo_process_verifies_what_is_back(core: Core) -> None:
+    """A wake-up may come to whichever lives; only putting back is for who seized it."""
+    incident, cause, before = await left_by_a_dead_mitigator(core)
+    first, second = core.undo("undo-1"), core.undo("undo-2")
+    seen: list[State | None] = []
+
+    async def meddle() -> None:
+        await second.reconcile(incident)
+        seen.append((await core.fold(incident)).state)
+
+    first.moments.at("before UndoneUntried", meddle)
+    await core.until(first, incident, *ENDS)
+    assert seen == [State.PLANNING]
+    await assert_nothing_is_left(core, incident, cause, before)
+    assert (await core.names(incident)).count("TransactionSeized") == 1
 
 
 async def kept(core: Core) -> tuple[IncidentId, Cause, object]:

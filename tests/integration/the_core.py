@@ -83,10 +83,15 @@ class WatchedLedger(MemoryLedger):
         self._moments = moments
 
     async def append(
-        self, incident: Incident, *events: Event, locks: Collection[Lock] = (), frees_key: bool = False
+        self,
+        incident: Incident,
+        *events: Event,
+        locks: Collection[Lock] = (),
+        frees_key: bool = False,
+        while_open: Incident | None = None,
     ) -> Incident:
         await self._moments.come(f"before {events[0].name}")
-        after = await super().append(incident, *events, locks=tuple(locks), frees_key=frees_key)
+        after = await super().append(incident, *events, locks=tuple(locks), frees_key=frees_key, while_open=while_open)
         await self._moments.come(f"after {events[0].name}")
         return after
 
@@ -261,7 +266,7 @@ class Core:
             metrics=self.metrics,
             timers=MemoryTimers(self.bus, Owner.MITIGATOR),
             heartbeats=MemoryHeartbeats(self.bus),
-            activities=MemoryActivities(self.bus, Owner.MITIGATOR),
+            activities=MemoryActivities(self.bus, name),
             clock=self.clock,
             identity=self.bus.identity,
             holder=HolderId(name),
@@ -280,7 +285,7 @@ class Core:
             metrics=self.metrics,
             timers=MemoryTimers(self.bus, Owner.UNDO),
             heartbeats=MemoryHeartbeats(self.bus),
-            activities=MemoryActivities(self.bus, Owner.UNDO),
+            activities=MemoryActivities(self.bus, name),
             clock=self.clock,
             holder=HolderId(name),
             settings=UndoSettings.model_validate({"pace": PACE, **settings}),

@@ -30,7 +30,8 @@ SUBJECTS = {
     "fired": subjects.fired(Owner.UNDO, INCIDENT),
     "dead": subjects.dead(streams.ALERTS),
     "heartbeats": streams.bucket_subject(streams.HEARTBEATS, "undo-1"),
-    "activities": streams.bucket_subject(streams.ACTIVITIES, "undo"),
+    "claims": streams.bucket_subject(streams.CLAIMS, "page-1"),
+    "activities": streams.bucket_subject(streams.ACTIVITIES, "undo.undo-1"),
 }
 
 
