@@ -72,6 +72,16 @@ async def read_bus(url: str) -> Logbook:
         await connection.close()
 
 
+async def inbox(url: str) -> int:
+    """How many alerts the detector's durable has yet to see acknowledged, as the server says. Raises nats.errors."""
+    connection = await nats.connect(url, allow_reconnect=False, connect_timeout=2)
+    try:
+        known = await connection.jetstream(timeout=2).consumer_info("ALERTS", "detector")
+        return (known.num_pending or 0) + (known.num_ack_pending or 0)
+    finally:
+        await connection.close()
+
+
 async def _read(jetstream: JetStreamContext, stream: str) -> tuple[Mapping[str, Any], ...]:
     config = ConsumerConfig(ack_policy=AckPolicy.NONE)
     reader = await jetstream.pull_subscribe("", stream=stream, config=config)

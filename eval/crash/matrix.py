@@ -17,6 +17,8 @@ from services.cli.supervisor import SERVICES
 
 HEARTBEAT_TTL_S: Final = 3.0
 """Shorter than a team's 10 s, so that a row ends sooner; the beat stays at 1 s."""
+ACK_WAIT_S: Final = 6.0
+"""Shorter than a team's 30 s: what a dead process held is handed out again after it."""
 HOLD_S: Final = HEARTBEAT_TTL_S + 3.0
 """How long what is frozen stays so: its heartbeat is gone, and undo has taken over."""
 
@@ -28,6 +30,9 @@ UNDONE: Final[Kinds] = (MisleadingRollout,)
 ASKED: Final[Kinds] = (GrayNode,)
 """A person is told, and approves."""
 STORM: Final[Kinds] = (AlertStorm,)
+
+LEAVES: Final = frozenset({"payment", "shipping", "store"})
+"""Services that need nobody."""
 
 _QUICK_LIFE_S: Final = 5.0
 _UNDONE_LIFE_S: Final = 14.0
@@ -48,8 +53,9 @@ class Case:
         return f"{self.victim}:{self.moment}"
 
     def cast(self, rng: random.Random) -> list[Scenario]:
-        """Draw whom each fault hits; no service is hit twice."""
-        free = {role for kind in self.scenarios for role in (*kind.roles, *kind.others)}
+        """Draw whom each fault hits; of several, none explains another: each must be an incident of its own."""
+        apart = LEAVES if len(self.scenarios) > 1 else None
+        free = {role for kind in self.scenarios for role in (*kind.roles, *kind.others) if not apart or role in apart}
         drawn = []
         for kind in sorted(self.scenarios, key=lambda kind: len(kind.roles)):
             role = _draw(rng, kind.roles, free)

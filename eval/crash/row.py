@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import nats.errors
 
 from eval.crash import count
 from eval.crash.edges import CONFIRMED
-from eval.crash.matrix import HEARTBEAT_TTL_S, HOLD_S, Case
+from eval.crash.matrix import ACK_WAIT_S, HEARTBEAT_TTL_S, HOLD_S, Case
 from eval.crash.outside import FullDisk, small_disk, thaw
 from eval.crash.people import People
 from eval.crash.trouble import FOLDER, SABOTAGE, Act, to_environment
-from eval.logbook import Logbook, read_logbook
+from eval.logbook import Logbook, inbox, read_logbook
 from eval.oracles import failing_ratio, requests_by_code, residue, written_objects
 from eval.play import FAILING_AT_MOST, SERVED_FOR_S
 from eval.stage import SETTLES_WITHIN_S, Organs, Stage
@@ -117,7 +118,12 @@ def _organs(case: Case, data: Path, people: str, sabotage: str) -> Organs:
             name: {**to_environment(case.blows, name), **({"PRIMUM_NOTIFY_URL": people} if name == "gateway" else {})}
             for name in SERVICES
         },
-        everywhere={FOLDER: str(data), SABOTAGE: sabotage, "PRIMUM_HEARTBEAT_TTL_S": str(HEARTBEAT_TTL_S)},
+        everywhere={
+            FOLDER: str(data),
+            SABOTAGE: sabotage,
+            "PRIMUM_HEARTBEAT_TTL_S": str(HEARTBEAT_TTL_S),
+            "PRIMUM_ACK_WAIT_S": str(ACK_WAIT_S),
+        },
     )
 
 
@@ -187,7 +193,7 @@ class _Run:
             enough = len(found) >= sum(expected.incidents for expected in self._expected)
             over = enough and all(summary["state"] in _OVER for summary in found)
             hopeless = any(summary["state"] != "closed" for summary in found)
-            if over and trouble.done() and (hopeless or self._stage.lab.quiet()):
+            if over and trouble.done() and (hopeless or (self._stage.lab.quiet() and await self._inbox_is_empty())):
                 return
             if self._clock.monotonic_s() > deadline_s:
                 self._row.problems.append(f"not over within {self._within_s:g} s")
@@ -200,6 +206,14 @@ class _Run:
             return await self._stage.incidents()
         except httpx.HTTPError:
             return []
+
+    async def _inbox_is_empty(self) -> bool:
+        """Whether the bus has every alert acknowledged: what is still to be handled is late, and not lost."""
+        try:
+            left = await inbox(self._stage.supervisor.nats_url)
+        except (nats.errors.Error, OSError, TimeoutError):
+            return False
+        return left == 0
 
     async def _approve(self, name: str) -> bool:
         try:
