@@ -11,6 +11,7 @@ import nats
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.client import JetStreamContext
 
+from shared.adapters.nats_connection import User, connected
 from shared.adapters.nats_server import EmbeddedNats
 
 BATCH: Final = 500
@@ -72,14 +73,14 @@ async def read_bus(url: str) -> Logbook:
         await connection.close()
 
 
-async def inbox(url: str) -> int:
-    """How many alerts the detector's durable has yet to see acknowledged, as the server says. Raises nats.errors."""
-    connection = await nats.connect(url, allow_reconnect=False, connect_timeout=2)
-    try:
+async def inbox(url: str, user: User) -> int:
+    """How many alerts the detector's durable has yet to see acknowledged, as the server says.
+
+    Raises LedgerUnavailable and nats.errors.
+    """
+    async with connected(url, user, timeout_s=2) as connection:
         known = await connection.jetstream(timeout=2).consumer_info("ALERTS", "detector")
-        return (known.num_pending or 0) + (known.num_ack_pending or 0)
-    finally:
-        await connection.close()
+    return (known.num_pending or 0) + (known.num_ack_pending or 0)
 
 
 async def _read(jetstream: JetStreamContext, stream: str) -> tuple[Mapping[str, Any], ...]:

@@ -24,8 +24,10 @@ from eval.oracles import failing_ratio, requests_by_code, residue, written_objec
 from eval.play import FAILING_AT_MOST, SERVED_FOR_S
 from eval.stage import SETTLES_WITHIN_S, Organs, Stage
 from services.cli.supervisor import SERVICES
+from shared.adapters.nats_connection import User
+from shared.adapters.nkey import OPERATOR, load_key, seed_file
 from shared.adapters.system import SystemClock
-from shared.domain.errors import PrimumError
+from shared.domain.errors import LedgerUnavailable, PrimumError
 
 ENDS_WITHIN_S: Final = 100.0
 """A busy machine and all; an undisturbed row is over within 10 s."""
@@ -209,9 +211,11 @@ class _Run:
 
     async def _inbox_is_empty(self) -> bool:
         """Whether the bus has every alert acknowledged: what is still to be handled is late, and not lost."""
+        primum = self._stage.supervisor
+        operator = User(OPERATOR, load_key(seed_file(primum.keys_dir, OPERATOR)))
         try:
-            left = await inbox(self._stage.supervisor.nats_url)
-        except (nats.errors.Error, OSError, TimeoutError):
+            left = await inbox(primum.nats_url, operator)
+        except (LedgerUnavailable, nats.errors.Error, OSError, TimeoutError):
             return False
         return left == 0
 
