@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from eval.crash.sabotage import SABOTAGES
 from eval.crash.trouble import FOLDER, NATS, SABOTAGE, SERVICE, Act, Blow, from_environment
 from services.cli import runtime
-from shared.adapters import kubernetes_api, prometheus, system
+from shared.adapters import system
 from shared.adapters.kubernetes_api import KubernetesCluster
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_ledger import NatsLedger
@@ -31,8 +31,6 @@ Named = Callable[..., tuple[str, ...]]
 
 CONFIRMED: Final = "confirmed.jsonl"
 CLOCK: Final = "clock"
-WITH_A_CLOCK: Final = (system, kubernetes_api, prometheus)
-"""The modules that ask the machine for the time: nothing else may (ruff holds it)."""
 
 
 def _said(_: object, __: object, *said: object, **___: object) -> tuple[str, ...]:
@@ -121,7 +119,7 @@ def _mark(file: Path, pids: list[int]) -> bool:
 def bend_time(file: Path) -> None:
     """Let this process's wall clock be wrong by the seconds that the file says, from when it says so.
 
-    It is the process's whole clock, wherever an adapter reads it: a machine has one.
+    `shared.adapters.system` is where a service's wall clock comes in.
     """
 
     class Bent(datetime):
@@ -130,8 +128,7 @@ def bend_time(file: Path) -> None:
             off_s = float(file.read_text() or 0) if file.exists() else 0.0
             return super().now(tz) + timedelta(seconds=off_s)
 
-    for module in WITH_A_CLOCK:
-        vars(module)["datetime"] = Bent
+    vars(system)["datetime"] = Bent
 
 
 def main() -> int:

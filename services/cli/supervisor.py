@@ -33,6 +33,7 @@ _DEATHS_AT_START: Final = 4
 """A service that died that often before it was ready will not be mended by a fifth start."""
 _NATS_LOOK_EVERY_S: Final = 0.2
 _NATS_LONGEST_WAIT_S: Final = 10.0
+_NATS_HEALTH_EVERY_S: Final = 2.0
 
 
 class SupervisorSettings(BaseSettings):
@@ -177,7 +178,7 @@ class Supervisor:
             self._nats = EmbeddedNats(self._data / "nats", more=users)
             await self._nats.start()
             self.nats_url = self._nats.url
-            self._tasks.append(asyncio.create_task(self._keep_nats(self._nats)))
+            self._tasks += [asyncio.create_task(keep(self._nats)) for keep in (self._keep_nats, self._heal_nats)]
         self._remember()
         runtime.write(self.runtime_dir, "nats", runtime.NatsAt(url=self.nats_url))
 
@@ -221,6 +222,18 @@ class Supervisor:
             except (NatsDidNotStart, OSError) as error:  # a full disk passes, too
                 wait_s = min(2 * wait_s, _NATS_LONGEST_WAIT_S)
                 self._log.error("the embedded NATS does not start", error=str(error), again_in_s=wait_s)
+
+    async def _heal_nats(self, nats: EmbeddedNats) -> None:
+        """Stop it when it runs and cannot write any more, so that it is started again; less and less often."""
+        wait_s = _NATS_HEALTH_EVERY_S
+        while True:
+            await self._clock.sleep(wait_s)
+            if nats.exited or not (reason := await nats.ailing()):
+                wait_s = _NATS_HEALTH_EVERY_S
+                continue
+            wait_s = min(2 * wait_s, _NATS_LONGEST_WAIT_S)
+            self._log.error("the embedded NATS ails and is stopped", reason=reason, again_in_s=wait_s)
+            await nats.stop()
 
     # --- the services
 

@@ -16,7 +16,7 @@ from shared.domain.events import Owner
 @asynccontextmanager
 async def duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
     """What the diagnoser does, on one cluster and, where there is one, one Prometheus."""
-    async with observing(settings, Owner.DIAGNOSER) as (cluster, metrics):
+    async with observing(settings, Owner.DIAGNOSER, bus.clock) as (cluster, metrics):
         context = Context(
             ledger=bus.ledger,
             cluster=cluster,

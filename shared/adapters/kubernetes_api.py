@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +26,7 @@ from shared.adapters.kubernetes_wire import (
     to_object,
     to_objects,
 )
+from shared.adapters.system import SystemClock
 from shared.domain.change import Edit, Evict, Patch
 from shared.domain.cluster import CLUSTER_SCOPED, Kind, Object, Ref
 from shared.domain.errors import (
@@ -41,6 +41,7 @@ from shared.domain.frozen import Json, JsonObject
 from shared.domain.ids import ClusterName
 from shared.domain.path import read
 from shared.domain.snapshot import Snapshot, Unread
+from shared.ports.clock import Clock
 
 IN_A_SNAPSHOT: Final = (
     Kind.DEPLOYMENT,
@@ -62,18 +63,19 @@ PARALLEL_LISTS: Final = 16
 
 
 @asynccontextmanager
-async def connect(
+async def connect(  # noqa: PLR0913 - where it is, as whom, and by whose time
     kubeconfig: Path | None,
     context: str | None,
     cluster: ClusterName,
     timeout_s: float,
     *,
     manager: str = "primum-mitigator",
+    clock: Clock | None = None,
 ) -> AsyncIterator["KubernetesCluster"]:
     """Open a client of one cluster; without a kubeconfig, what kubectl would use, else the pod's ServiceAccount.
 
     `timeout_s` bounds every request, with all that is waited and sent again for it. `manager` is the name in the
-    objects' managedFields. Nothing is asked of the API server yet.
+    objects' managedFields, `clock` the time that snapshots carry. Nothing is asked of the API server yet.
     Raises ClusterUnavailable for a kubeconfig that cannot be used.
     """
     try:
@@ -87,7 +89,7 @@ async def connect(
     api.user_agent = manager
     async with api:
         requests = Requests(api.configuration, partial(kubernetes_config.load, kubeconfig, context), timeout_s)
-        yield KubernetesCluster(DynamicClient(api), cluster, requests, manager=manager)
+        yield KubernetesCluster(DynamicClient(api), cluster, requests, clock or SystemClock(), manager=manager)
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,17 @@ class KubernetesCluster:
     """One cluster's API, as the port `Cluster` describes it."""
 
     def __init__(
-        self, client: DynamicClient, cluster: ClusterName, requests: Requests, *, manager: str = "primum-mitigator"
+        self,
+        client: DynamicClient,
+        cluster: ClusterName,
+        requests: Requests,
+        clock: Clock,
+        *,
+        manager: str = "primum-mitigator",
     ) -> None:
         self._client = client
         self._cluster = cluster
-        self._requests = requests
+        self._requests, self._clock = requests, clock
         self._timeout_s = requests.timeout_s
         self._manager = manager
         self._resources = {kind: resource_of(client, kind) for kind in PLURALS}
@@ -120,7 +128,7 @@ class KubernetesCluster:
     # --- reading
 
     async def snapshot(self, namespaces: Collection[str] | None = None) -> Snapshot:
-        taken_at = datetime.now(UTC)
+        taken_at = self._clock.now()
         slots = asyncio.Semaphore(PARALLEL_LISTS)
         scopes: Sequence[str | None] = [None] if namespaces is None else sorted(namespaces)
         try:

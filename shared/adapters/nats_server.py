@@ -11,10 +11,13 @@ from asyncio.subprocess import Process
 from pathlib import Path
 from typing import IO, Final, Self
 
+import httpx
+
 from shared.domain.errors import PrimumError
 
 _CONFIG: Final = """\
 listen: "127.0.0.1:{port}"
+http: "127.0.0.1:-1"
 max_payload: {max_payload_bytes}
 jetstream: {{ store_dir: {store} }}
 ports_file_dir: {ports}
@@ -47,6 +50,7 @@ class EmbeddedNats:
         self._max_payload_bytes, self._start_timeout_s = max_payload_bytes, start_timeout_s
         self._process: Process | None = None
         self._lock: IO[str] | None = None
+        self._health_url = ""
 
     @property
     def url(self) -> str:
@@ -69,6 +73,19 @@ class EmbeddedNats:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    async def ailing(self) -> str:
+        """Why it cannot do its work though it runs; empty if it can, or if it does not say so within two seconds.
+
+        A stream that failed to write once, on a full disk, refuses every write until the server is started again, space
+        or not (nats-server 2.15).
+        """
+        try:
+            async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+                answer = await http.get(self._health_url)
+            return "" if answer.is_success else str(answer.json().get("error", answer.status_code))
+        except (httpx.HTTPError, ValueError):
+            return ""
 
     async def start(self) -> None:
         """Start it and return once it answers."""
@@ -120,7 +137,9 @@ class EmbeddedNats:
             if process.returncode is not None:
                 raise NatsDidNotStart(f"nats-server stopped at once ({self._last_words()})", advice=self._advice())
             if ports.exists() and (text := ports.read_text()):
-                self.port = int(json.loads(text)["nats"][0].rsplit(":", 1)[1])
+                said = json.loads(text)
+                self.port = int(said["nats"][0].rsplit(":", 1)[1])
+                self._health_url = f"{said['monitoring'][0]}/healthz"
                 if await _answers(self.port):
                     return
             await asyncio.sleep(0.01)

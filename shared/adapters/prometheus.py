@@ -1,7 +1,6 @@
 """Prometheus's query API: the port Metrics."""
 
 import math
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,7 +10,9 @@ import httpx
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.adapters.loopback import is_loopback
+from shared.adapters.system import SystemClock
 from shared.domain.errors import MetricsUnavailable
+from shared.ports.clock import Clock
 from shared.ports.metrics import Series
 
 STALE_AFTER_S: Final = 300.0
@@ -70,10 +71,11 @@ class Prometheus:
     before it went, or that there is nothing, and nothing in the answer says so.
     """
 
-    def __init__(self, url: str, timeout_s: float, window_s: float = 0.0) -> None:
+    def __init__(self, url: str, timeout_s: float, clock: Clock | None = None, window_s: float = 0.0) -> None:
         self._endpoint = url.rstrip("/") + "/api/v1/query"
         self._about = url.rstrip("/") + "/api/v1/status/runtimeinfo"
         self._timeout_s, self._settle_s = timeout_s, window_s and window_s + _STARTS_S
+        self._clock = clock or SystemClock()
         self._believed_until_s = -math.inf
         self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=not is_loopback(url))
 
@@ -92,12 +94,12 @@ class Prometheus:
             self._believed_until_s = -math.inf  # it may be another one that answers next
             raise
         series = [_series(element) for element in answer.data.elements()]
-        _refuse_stale(series)
+        _refuse_stale(series, self._clock.now())
         return tuple(one for one in series if not math.isnan(one.value))
 
     async def _must_have_settled(self) -> None:
         """Look now and then for how long it runs; what has no such page (only Prometheus has) is believed."""
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         if not self._settle_s or now_s < self._believed_until_s:
             return
         runs_s = _runs_s(await self._send("GET", self._about))
@@ -170,8 +172,7 @@ def _series(element: _Element) -> Series:
     return Series(labels=element.metric, value=float(value), at=datetime.fromtimestamp(at_s, UTC))
 
 
-def _refuse_stale(series: list[Series]) -> None:
-    now = datetime.now(UTC)
+def _refuse_stale(series: list[Series], now: datetime) -> None:
     if series and (age_s := max((now - one.at).total_seconds() for one in series)) > STALE_AFTER_S:
         raise MetricsUnavailable(
             f"the answer is {age_s:.0f} s old", advice="compare the clocks, and look for a cache before Prometheus"

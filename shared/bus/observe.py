@@ -9,6 +9,7 @@ from shared.adapters.prometheus import Prometheus
 from shared.bus.settings import ObserverSettings
 from shared.domain.events import Owner
 from shared.domain.ids import ClusterName
+from shared.ports.clock import Clock
 from shared.ports.cluster import Cluster
 from shared.ports.metrics import Metrics
 
@@ -21,7 +22,7 @@ class Observed(NamedTuple):
 
 
 @asynccontextmanager
-async def observing(settings: ObserverSettings, owner: Owner) -> AsyncIterator[Observed]:
+async def observing(settings: ObserverSettings, owner: Owner, clock: Clock) -> AsyncIterator[Observed]:
     """Open both; what the service writes bears its name as field manager. Raises PrimumError for a bad kubeconfig."""
     async with AsyncExitStack() as stack:
         connected = connect(
@@ -30,12 +31,13 @@ async def observing(settings: ObserverSettings, owner: Owner) -> AsyncIterator[O
             ClusterName(settings.cluster),
             settings.kube_timeout_s,
             manager=f"primum-{owner}",
+            clock=clock,
         )
         cluster = await stack.enter_async_context(connected)
         metrics = None
         if settings.prometheus_url:
             prometheus = Prometheus(
-                settings.prometheus_url, settings.prometheus_timeout_s, window_s=settings.metrics_window_s
+                settings.prometheus_url, settings.prometheus_timeout_s, clock, settings.metrics_window_s
             )
             metrics = await stack.enter_async_context(prometheus)
         yield Observed(cluster, metrics)

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from starlette.routing import BaseRoute
 from structlog.typing import FilteringBoundLogger
 
+from shared.adapters.nats_clock import NatsClock
 from shared.adapters.nats_connection import DENIED_ADVICE, User, Watcher, address, advice_for, close, connect_for_ever
 from shared.adapters.nats_dead import NatsDeadLetters
 from shared.adapters.nats_inbox import NatsInbox
@@ -32,7 +33,6 @@ from shared.domain.alert import Alert
 from shared.domain.errors import LedgerUnavailable, PrimumError
 from shared.domain.events import Base, Owner
 from shared.domain.ids import HolderId, IncidentId
-from shared.ports.clock import Clock
 from shared.ports.identity import Identity
 from shared.ports.ledger import Claims, Heartbeats, Inbox, Ledger, Timers
 
@@ -42,6 +42,8 @@ _ALERT_WORKERS: Final = 2
 """Each takes all alerts that wait: one would leave new ones waiting while a query hangs, many would tear them apart."""
 FAILED: Final = 1
 _CANCEL_AGAIN_S: Final = 0.5
+_SKEW_S: Final = 5.0
+"""From here on a machine's clock is called wrong."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Bus:
     claims: Claims
     activities: NatsActivities
     dead: NatsDeadLetters
-    clock: Clock
+    clock: NatsClock
+    """The bus's time: nobody's own clock decides what is over."""
     identity: Identity
     log: FilteringBoundLogger
 
@@ -132,8 +135,9 @@ async def run(
 def bus_of(owner: Owner, settings: ServiceSettings, log: FilteringBoundLogger) -> Bus:
     """Make the ports on a connection that is not made yet. Raises PrimumError without the service's keys."""
     seal = load_seal(owner, settings.nkey_file, settings.keyring)
-    connection, clock, identity = Client(), SystemClock(), RandomIdentity()
-    timeout_s, holder = settings.nats_timeout_s, HolderId(identity.new(str(owner)))
+    connection, identity, timeout_s = Client(), RandomIdentity(), settings.nats_timeout_s
+    clock = NatsClock(connection, SystemClock(), streams.TIMERS, str(owner), timeout_s)
+    holder = HolderId(identity.new(str(owner)))
     return Bus(
         owner=owner,
         settings=settings,
@@ -172,7 +176,7 @@ class _Service:
         self._complaint = f"no NATS answers at {address(bus.settings.nats_url)} yet"
         self._stopping, self._swept = False, False
         self._busy: set[asyncio.Task[Any] | None] = set()
-        self._closed = asyncio.Event()
+        self._closed, self._timed, self._skewed = asyncio.Event(), asyncio.Event(), False
 
     def problems(self) -> Sequence[str]:
         """Why the service is not ready; empty when it is."""
@@ -181,6 +185,8 @@ class _Service:
         if not self._bus.connection.is_connected:
             return [self._complaint]
         problems = [problem for each in self._pulls if (problem := each.problem()) is not None]
+        if not problems and not self._timed.is_set():
+            return ["the bus did not say what time it is yet"]
         return problems or ([] if self._swept else ["the open incidents were not looked at yet"])
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -239,6 +245,7 @@ class _Service:
 
     async def _work(self, await_next: Callable[[], Awaitable[Run]]) -> None:
         me = asyncio.current_task()
+        await self._timed.wait()
         while not self._stopping:
             run_one = await await_next()
             self._busy.add(me)
@@ -251,6 +258,7 @@ class _Service:
         settings = self._settings
         return [
             self._every(settings.sweep_every_s, self._sweep),
+            self._keep_time(),
             self._every(settings.ack_wait_s / 3, self._renew),
             self._every(settings.activity_ttl_s / 3, self._bus.activities.repeat),
             self._until_closed(),
@@ -269,6 +277,27 @@ class _Service:
             except OUTAGES as error:
                 self._bus.log.warning("something does not answer", reason=str(error))
             await self._bus.clock.sleep(seconds)
+
+    async def _keep_time(self) -> None:
+        """Nothing is handled before the bus's time is known; then it is asked for again now and then."""
+        await self._all_found()
+        while True:
+            try:
+                ahead_s = await self._bus.clock.ask()
+            except LedgerUnavailable as error:
+                self._bus.log.warning("something does not answer", reason=str(error))
+                await self._bus.clock.sleep(1)
+                continue
+            self._tell_of_skew(ahead_s)
+            self._timed.set()
+            await self._bus.clock.sleep(self._settings.sweep_every_s)
+
+    def _tell_of_skew(self, ahead_s: float) -> None:
+        if abs(ahead_s) > _SKEW_S and not self._skewed:
+            self._bus.log.warning(
+                "this machine's clock is not that of NATS, whose is used", ahead_s=round(ahead_s, 1), advice="run NTP"
+            )
+        self._skewed = abs(ahead_s) > _SKEW_S
 
     async def _steadily(self, loop: Callable[[], Awaitable[None]]) -> None:
         """Run a loop of the service's own; an outage starts it again, as nothing is wrong with it."""

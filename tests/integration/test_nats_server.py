@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import resource
 import socket
 from pathlib import Path
 
+import nats.errors
 import pytest
 
 from shared.adapters.nats_connection import address, connected
@@ -67,3 +69,23 @@ async def test_a_command_without_a_nats_fails_at_once(tmp_path: Path) -> None:
             async with connected(server.url.replace("//", "//me:secret@")):
                 pytest.fail("nobody is there")
     assert "secret" not in str(failure.value)
+
+
+async def test_a_server_whose_stream_cannot_write_says_so_until_it_is_started_again(tmp_path: Path) -> None:
+    """Space alone does not mend it: nats-server keeps the error, so the supervisor starts it again."""
+    async with EmbeddedNats(tmp_path) as server:
+        async with connected(server.url) as client:
+            jetstream = client.jetstream(timeout=1)
+            await jetstream.add_stream(name="S", subjects=["s"])
+            assert await server.ailing() == ""
+            _, most = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, most))
+            with pytest.raises(nats.errors.TimeoutError):
+                await jetstream.publish("s", b"x")
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (most, most))
+            assert "write error" in await server.ailing()
+        await server.stop()
+        await server.start()
+        assert await server.ailing() == ""
+        async with connected(server.url) as client:
+            await client.jetstream().publish("s", b"x")
