@@ -123,15 +123,16 @@ class DeploymentController:
 
     def _scale_all(self, deployment: Obj, new: Obj | None, old: Objs) -> None:
         spec = deployment["spec"]
-        active = [item for item in ([new] if new else []) + old if item["spec"]["replicas"] > 0]
+        newest = [*([new] if new else []), *sorted(old, key=revision_of, reverse=True)]
+        active = [item for item in newest if item["spec"]["replicas"] > 0]
+        most = spec["replicas"] + rollout.bounds(spec).surge if spec["replicas"] else 0
         if len(active) == 1:
             targets = {active[0]["metadata"]["name"]: spec["replicas"]}
         else:
-            was = max(int((item["metadata"].get("annotations") or {}).get(DESIRED, 0)) for item in active)
-            targets = rollout.proportional(spec["replicas"], was, [_size(item) for item in active])
-        most = str(spec["replicas"] + rollout.bounds(spec).surge)
+            was = max(int((item["metadata"].get("annotations") or {}).get(MAXIMUM, 0)) for item in active)
+            targets = rollout.proportional(most, was, [_size(item) for item in active])
         for item in active:
-            notes = {**(item["metadata"].get("annotations") or {}), DESIRED: str(spec["replicas"]), MAXIMUM: most}
+            notes = {**(item["metadata"].get("annotations") or {}), DESIRED: str(spec["replicas"]), MAXIMUM: str(most)}
             noted = self._amend(item, metadata={**item["metadata"], "annotations": notes})
             self._resize(deployment, noted, targets[item["metadata"]["name"]])
 

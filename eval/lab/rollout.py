@@ -76,13 +76,21 @@ def shrink(replicas: int, new: Size, old: list[Size], limit: Bounds) -> dict[str
     return sizes
 
 
-def proportional(replicas: int, was: int, sizes: list[Size]) -> dict[str, int]:
-    """A scaling in the middle of a rollout: each ReplicaSet keeps its share, the largest takes what rounding leaves."""
-    if was <= 0 or not sizes:
-        return {size.name: size.wanted for size in sizes}
-    total = sum(size.wanted for size in sizes)
-    target = max(0, total + replicas - was)
-    scaled = {size.name: size.wanted * target // max(1, total) for size in sizes}
-    largest = max(sizes, key=lambda size: (size.wanted, size.name)).name
-    scaled[largest] += target - sum(scaled.values())
+def proportional(most: int, was_most: int, sizes: list[Size]) -> dict[str, int]:
+    """A scaling in the middle of a rollout: from `was_most` pods, surge included, to `most`; the newest set first.
+
+    Each set moves by its own share, rounded half up, the largest one first and no further than is still to move; what
+    rounding leaves is the largest one's. So one ready pod of an old revision survives a scaling up and down again.
+    """
+    scaled = {size.name: size.wanted for size in sizes}
+    missing = left = most - sum(scaled.values())
+    if not missing or was_most <= 0:
+        return scaled
+    largest_first = sorted(sizes if missing > 0 else reversed(sizes), key=lambda size: -size.wanted)
+    for size in largest_first:
+        share = int(size.wanted * most / was_most + 0.5) - size.wanted
+        step = min(share, left) if missing > 0 else max(share, left)
+        scaled[size.name] += step
+        left -= step
+    scaled[largest_first[0].name] = max(0, scaled[largest_first[0].name] + left)
     return scaled

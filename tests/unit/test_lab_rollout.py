@@ -117,6 +117,20 @@ def test_a_scaling_in_the_middle_of_a_stuck_rollout_reaches_its_size(lab: Rehear
     lab.until(lambda: complete(lab, name))
 
 
+def test_scaling_up_and_down_again_in_a_stuck_rollout_costs_no_ready_pod(lab: Rehearsal) -> None:
+    """Rounding takes from the largest set first: the real controller does not drop the last pod that serves."""
+    name = lab.shop.cart
+    lab.scale(name, 2)
+    lab.until(lambda: complete(lab, name))
+    lab.edit_container(name, image=lab.shop.missing_image("cart"))
+    lab.run(30)
+    assert lab.deployment(name)["status"]["availableReplicas"] == 1
+    for wanted in (4, 2):
+        lab.scale(name, wanted)
+        lab.run(30)
+    assert lab.deployment(name)["status"]["availableReplicas"] == 1
+
+
 def test_a_quota_refuses_pods_and_says_so(lab: Rehearsal) -> None:
     """The ReplicaSet records FailedCreate with the quota's name; without the quota it recovers."""
     namespace, name = lab.shop.namespace, lab.shop.cart
