@@ -1,6 +1,6 @@
 """What must hold at the end, when the faults have stopped long ago: nothing is lost, left over, or said wrongly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from eval.lab.alertmanager import fingerprint
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eval.simulation.simulation import Simulation
 
 TOLERATED: Final = 0.03
-"""The share of requests that may fail more than without Primum; noise has a tenth of that."""
+"""The share of requests that may fail more than without Primum, on average over minutes; noise has a third of that."""
 _RESTS: Final = frozenset({State.CLOSED, State.ESCALATED, State.STUCK})
 
 
@@ -45,7 +45,6 @@ def examine(simulation: "Simulation") -> Iterator[InvariantBrokenError]:
     yield from _left_over(simulation)
     for said in _unsaid(simulation):
         yield InvariantBrokenError("what is said is true", said)
-    yield from _harm(simulation)
 
 
 def _unsettled(simulation: "Simulation") -> list[tuple[IncidentId, State]]:
@@ -131,13 +130,27 @@ def _is_over(simulation: "Simulation", incident: IncidentId) -> bool:
     return not isinstance(last, Closed | Merged)
 
 
-def _harm(simulation: "Simulation") -> Iterator[InvariantBrokenError]:
+def in_the_way(simulation: "Simulation") -> list[IncidentId]:
+    """Stuck incidents that another one says it waits for: a person reads that, and closes them."""
+    waiting = [
+        simulation.bus.folded(known).reason
+        for known, state in simulation.referee.states.items()
+        if state is State.PLANNING
+    ]
+    return list(
+        dict.fromkeys(
+            deal.incident
+            for deal in simulation.referee.deals.values()
+            if deal.state == "stuck"
+            and simulation.referee.states[deal.incident] is State.STUCK
+            and any(deal.id in reason for reason in waiting)
+        )
+    )
+
+
+def harm(ours: Mapping[str, float], without: Mapping[str, float]) -> Iterator[InvariantBrokenError]:
     """Primum non nocere: where users fare badly at the end, they fare as badly in a world without Primum."""
-    ours = simulation.failing()
-    if max(ours.values()) <= TOLERATED or not simulation.referee.deals:
-        return
-    twin = simulation.twin_failing()
     for service, ratio in ours.items():
-        if ratio > twin[service] + TOLERATED:
-            how = f"{ratio:.0%} of the requests to {service} fail, {twin[service]:.0%} would without Primum"
+        if ratio > without[service] + TOLERATED:
+            how = f"{ratio:.0%} of the requests to {service} fail, {without[service]:.0%} would without Primum"
             yield InvariantBrokenError("primum non nocere", how)

@@ -69,12 +69,12 @@ class Process:
 
     # --- what becomes of it
 
-    def kill(self, why: str) -> None:
+    def kill(self, why: str, told_as: str = "kill") -> None:
         """End it at once: its tasks never run on, its requests that are on their way land all the same."""
         if not self.alive:
             return
         self.alive = False
-        self.story.tell("kill", self.name, why)
+        self.story.tell(told_as, self.name, why)
         for task in list(self._tasks):
             task.cancel()
         if self._thaw is not None:

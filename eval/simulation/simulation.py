@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,7 +27,7 @@ from eval.simulation.services import HEARTBEAT_TTL_S, WAKES_ON, Outside, Service
 from eval.simulation.story import Story
 from eval.simulation.thrift import thrift
 from eval.simulation.ways import Way
-from eval.simulation.world import SimWorld
+from eval.simulation.world import TICK_S, SimWorld
 from services.gateway.decide import plans_shown
 from shared.domain.errors import LedgerUnavailable
 from shared.domain.events import Owner
@@ -38,6 +39,8 @@ ENDS_WITHIN_S: Final = 900.0
 LOOKS_EVERY_S: Final = 5.0
 STAYS_S: Final = 20.0
 """So long it must stay over before it is."""
+FARING_LOOKS: Final = 90
+"""Ticks over which the two worlds are compared."""
 _RESTARTS_S: Final = 2.0
 
 Sabotage = Callable[[Outside], None]
@@ -77,6 +80,8 @@ class Simulation:
         seed = self.plan.seed
         self.story = Story(self.loop.time)
         self._skews: dict[Owner, float] = {}
+        self._fared: Mapping[str, float] = {}
+        self._left = False
         self._numbers = itertools.count(1)
         self._running: dict[Process, Service] = {}
         self.bus = SimBus(
@@ -124,8 +129,8 @@ class Simulation:
         """Play it to its end."""
         with thrift():
             virtual_s = run(self.loop, self._play())
-            if self.referee.broken is None:
-                for breach in ending.examine(self):
+            if self._fared and self.referee.broken is None:
+                for breach in ending.harm(self._fared, self._fared_without(virtual_s)):
                     self.referee.whistle(breach)
         broken = self.referee.broken
         return Result(
@@ -157,7 +162,19 @@ class Simulation:
         while not self._done(background):
             await self.loop.sleep(LOOKS_EVERY_S)
             await self._calm()
-        return self.loop.time()
+        ended_s = self.loop.time()
+        for breach in ending.examine(self) if self.referee.broken is None else ():
+            self.referee.whistle(breach)
+        if self.referee.broken is None and self.referee.deals and max(self._failing().values()) > ending.TOLERATED:
+            self._leave()
+            self._fared = await self._faring()
+        return ended_s
+
+    def _leave(self) -> None:
+        """End Primum, and do not start it again: what it leaves behind must do without it."""
+        self._left = True
+        for process in list(self._running):
+            process.kill("the seed is over", told_as="stop")
 
     def _done(self, background: list[asyncio.Task[Any]]) -> bool:
         if self.referee.broken is not None:
@@ -180,6 +197,8 @@ class Simulation:
         if self.bus.paused is not None and (self.resumes or self.loop.time() >= CALM_S):
             self.resumes = False
             await self.callers.order("resume", "/api/resume", {"by": "operator"})
+        for incident in ending.in_the_way(self) if self.loop.time() >= CALM_S else ():
+            await self.callers.order(f"close {incident}", f"/api/incidents/{incident}/close", {"by": "operator"})
 
     # --- processes
 
@@ -195,6 +214,8 @@ class Simulation:
 
     def _ended(self, process: Process) -> None:
         del self._running[process]
+        if self._left:
+            return
         after_s = self.restarts_after_s.pop(process.name, _RESTARTS_S)
         self.loop.call_later(after_s, self._start, process.owner)
 
@@ -266,19 +287,28 @@ class Simulation:
             self.written_by_people.append((self.loop.time(), write))
             write(self.world)
 
-    def failing(self) -> Mapping[str, float]:
+    def _failing(self) -> Mapping[str, float]:
         """The share of requests that fail now, by service."""
-        return {name: round(flow.error_ratio, 4) for (_, name), flow in self.world.traffic.flows.items()}
+        return {name: flow.error_ratio for (_, name), flow in self.world.traffic.flows.items()}
 
-    def twin_failing(self) -> Mapping[str, float]:
-        """The same for a world with the same faults and edits, at the same moment, in which Primum never ran."""
+    async def _faring(self) -> Mapping[str, float]:
+        """The same on average over the next minutes: what loops through crashes has good and bad moments."""
+        sums: Counter[str] = Counter()
+        for _ in range(FARING_LOOKS):
+            await self.loop.sleep(TICK_S)
+            sums.update(self._failing())
+        return {name: total / FARING_LOOKS for name, total in sums.items()}
+
+    def _fared_without(self, from_s: float) -> Mapping[str, float]:
+        """The same for a world with the same faults and edits, in the same minutes, in which Primum never ran."""
         twin = Simulation(replace(self.plan, replicas={}))
-        run(twin.loop, twin.only_live(self.loop.time(), self.written_by_people))
-        return twin.failing()
+        return run(twin.loop, twin.only_live(from_s, self.written_by_people))
 
-    async def only_live(self, until_s: float, people: Sequence[tuple[float, Callable[[World], object]]]) -> None:
-        """Let the faults of the cluster happen to it, and nobody do anything about them."""
-        living = self.loop.create_task(self.world.live(), name="world")
+    async def only_live(
+        self, until_s: float, people: Sequence[tuple[float, Callable[[World], object]]]
+    ) -> Mapping[str, float]:
+        """Let the faults of the cluster happen to it, and nobody do anything about them; say how users fare then."""
+        self.loop.create_task(self.world.live(), name="world")
         await self.world.until(self.world.settled, STARTS_S)
         self.world.forget_events()
         for fault in self.plan.played:
@@ -288,4 +318,4 @@ class Simulation:
             await self.loop.sleep(at_s - self.loop.time())
             write(self.world)
         await self.loop.sleep(until_s - self.loop.time())
-        living.cancel()
+        return await self._faring()
