@@ -288,8 +288,11 @@ class Simulation:
             write(self.world)
 
     def _failing(self) -> Mapping[str, float]:
-        """The share of requests that fail now, by service."""
-        return {name: flow.error_ratio for (_, name), flow in self.world.traffic.flows.items()}
+        """The share of users' requests that fail now, by the service that they reach.
+
+        What only services call is in it: behind a front door that turns everybody away, nothing else seems to fail.
+        """
+        return {name: flow.error_ratio for (_, name), flow in self.world.traffic.flows.items() if flow.direct_rps}
 
     async def _faring(self) -> Mapping[str, float]:
         """The same on average over the next minutes: what loops through crashes has good and bad moments."""

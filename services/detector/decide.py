@@ -13,6 +13,7 @@ from shared.domain.frozen import Frozen
 from shared.domain.health import Symptom, SymptomReading
 from shared.domain.ids import CorrelationKey, IncidentId
 from shared.domain.incident import Incident, State
+from shared.domain.transaction import Outcome
 
 
 class Group(Frozen):
@@ -122,6 +123,11 @@ def over(reading: SymptomReading, seen: Seen) -> bool:
     return reading.symptom is Symptom.GONE and seen.well
 
 
+def _is_a_persons_to_end(incident: Incident) -> bool:
+    """Whether what got stuck keeps its locks until a person decides: an end by itself would keep them for ever."""
+    return incident.state is State.ESCALATED and any(known.outcome is Outcome.STUCK for known in incident.transactions)
+
+
 def watch(  # noqa: PLR0913 - each is one independent piece of the evidence
     incident: Incident,
     reading: SymptomReading,
@@ -133,7 +139,7 @@ def watch(  # noqa: PLR0913 - each is one independent piece of the evidence
 ) -> Cleared | Relapsed | Quiet | None:
     """Say what a look at an open incident means; None if nothing changes."""
     if incident.state is not State.RESOLVED:
-        return Cleared(reading=reading) if over(reading, seen) else None
+        return Cleared(reading=reading) if over(reading, seen) and not _is_a_persons_to_end(incident) else None
     since_s = (now - incident.updated_at).total_seconds() if incident.updated_at else 0.0
     match reading.symptom:
         case Symptom.PRESENT if since_s >= relapse_after_s:

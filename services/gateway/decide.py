@@ -29,8 +29,10 @@ class Append(NamedTuple):
     """Record this."""
 
     event: Event
-    frees: bool = False
-    """It ends the incident: its key is free again, and so are the locks that a stuck transaction kept."""
+    lets_go: bool = False
+    """The locks that a stuck transaction kept until a person decides are free again."""
+    ends: bool = False
+    """So is the incident's key."""
 
 
 class Already(NamedTuple):
@@ -124,14 +126,14 @@ def _pick(order: Pick, incident: Incident, history: Sequence[Recorded]) -> Decis
     if order.plan_hash not in known:
         shown = ", ".join(known) or "none"
         return Refused(f"incident {incident.id} has no plan {order.plan_hash}; it has: {shown}", _look(incident))
-    return Append(PlanPicked(plan_hash=order.plan_hash, by=order.by))
+    return Append(PlanPicked(plan_hash=order.plan_hash, by=order.by), lets_go=True)
 
 
 def _close(order: Close, incident: Incident) -> Decision:
     if incident.state is State.CLOSED:
         return Already(f"incident {incident.id} is closed")
     if _has_place(incident, Closed):
-        return Append(Closed(by=order.by, reason=order.reason), frees=True)
+        return Append(Closed(by=order.by, reason=order.reason), lets_go=True, ends=True)
     return Refused(
         f"escalated and stuck incidents can be closed; incident {incident.id} is {_stands(incident)}",
         f"take it first: primum take {incident.id}" if _has_place(incident, TakenOver) else _look(incident),

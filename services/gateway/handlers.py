@@ -61,12 +61,12 @@ async def obey(order: Order, incident_id: IncidentId, ledger: Ledger, clock: Clo
 
 
 async def _append(append: Append, incident: Incident, ledger: Ledger) -> Incident:
-    locks = await _kept_locks(incident, ledger) if append.frees else ()
-    return await ledger.append(incident, append.event, locks=locks, frees_key=append.frees)
+    locks = await _kept_locks(incident, ledger) if append.lets_go else ()
+    return await ledger.append(incident, append.event, locks=locks, frees_key=append.ends)
 
 
 async def _kept_locks(incident: Incident, ledger: Ledger) -> Sequence[Lock]:
-    """Releases of what this incident still holds: a stuck transaction keeps its locks until a person closes it."""
+    """Releases of what this incident still holds: a stuck transaction keeps its locks until a person decides."""
     locked = {ref for transaction in incident.transactions for ref in transaction.plan.locked}
     held = [await ledger.lock(ref) for ref in sorted(locked)]
     return [lock.but(held=False) for lock in held if lock and lock.held and lock.incident == incident.id]

@@ -178,15 +178,6 @@ def no_longer_fits(plan: Plan, snapshot: Snapshot) -> str | None:
     return None
 
 
-def locks_kept(locks: Sequence[Lock], incident: Incident, plan: Plan) -> tuple[Sequence[Lock], Sequence[Lock]]:
-    """Tell the locks that this incident's own stuck transaction kept from all others.
-
-    They were kept until a person decides: only a plan that a person picked may have them.
-    """
-    ours = [lock for lock in locks if lock.held and lock.incident == incident.id and plan.hash == incident.approved]
-    return ours, [lock for lock in locks if lock not in ours]
-
-
 def held_back(
     locks: Collection[Lock], objects: Sequence[Object], symptom: SymptomReading, ailing: str | None
 ) -> str | None:

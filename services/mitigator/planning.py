@@ -133,13 +133,9 @@ async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapsho
         return
     symptom = await _symptom(incident, context)
     locks = [lock for ref in plan.locked if (lock := await context.ledger.lock(ref)) is not None]
-    kept, foreign = decide.locks_kept(locks, incident, plan)
-    if reason := decide.held_back(foreign, await _held_objects(plan, snapshot, context), symptom, ailing(before)):
+    if reason := decide.held_back(locks, await _held_objects(plan, snapshot, context), symptom, ailing(before)):
         await _defer(incident, reason, context)
         return
-    if kept:
-        freed = Deferred(reason="the locks of what is stuck are let go: a person picked", until=context.clock.now())
-        incident = await context.ledger.append(incident, freed, locks=[lock.but(held=False) for lock in kept])
     transaction = TransactionId(context.identity.new("txn"))
     opened = TransactionOpened(
         transaction=transaction,

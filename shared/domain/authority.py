@@ -36,7 +36,7 @@ MAY_FREE_A_KEY: Final = _ENDERS
 MAY_HOLD: Final = _owners_of(TransactionOpened, TransactionSeized)
 """To take a workload's lock, and to say with a heartbeat that its holder lives."""
 MAY_RELEASE: Final = MAY_HOLD | {Owner.GATEWAY}
-"""A stuck transaction keeps its locks until a person closes it, and people speak through the gateway."""
+"""A stuck transaction keeps its locks until a person decides, and people speak through the gateway."""
 MAY_PAUSE: Final = frozenset({Owner.GATEWAY})
 MAY_ALERT: Final = frozenset({Owner.GATEWAY})
 MAY_CLAIM: Final = frozenset({Owner.GATEWAY})

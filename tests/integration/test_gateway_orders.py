@@ -123,13 +123,16 @@ async def test_taken_picked_and_closed(gateway: httpx.AsyncClient, told: Told, l
     assert await ledger(Owner.DETECTOR).open_incident(CorrelationKey(opened().key)) is None
 
 
-async def test_closing_what_is_stuck_frees_its_locks(gateway: httpx.AsyncClient, told: Told, ledger: Ledgers) -> None:
-    """Until then nobody else may touch the workload."""
+@pytest.mark.parametrize(("order", "body"), [("close", {"by": "ada"}), ("pick", SAYS)])
+async def test_a_persons_decision_frees_the_locks_of_what_is_stuck(
+    gateway: httpx.AsyncClient, told: Told, ledger: Ledgers, order: str, body: JsonObject
+) -> None:
+    """Until then nobody else may touch the workload; afterwards nothing is left that could keep them for ever."""
     await told(State.STUCK)
     before = await ledger(Owner.MITIGATOR).lock(a_ref())
     assert before is not None
     assert before.held
-    assert (await gateway.post(f"{API}/close", json={"by": "ada"})).status_code == 200
+    assert (await gateway.post(f"{API}/{order}", json=body)).status_code == 200
     after = await ledger(Owner.MITIGATOR).lock(a_ref())
     assert after is not None
     assert not after.held

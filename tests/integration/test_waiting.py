@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from services.gateway.handlers import obey
+from services.gateway.orders import Pick
 from shared.domain.cluster import Kind, Ref
 from shared.domain.events import (
     Approved,
@@ -268,7 +270,7 @@ async def test_a_plan_picked_for_a_stuck_incident_gets_its_locks(core: Core) -> 
     assert core.held() != set()
     core.somebody_edits(cause.object, spec={"selector": {"app": "nobody"}})
     stuck = folded.transactions[-1]
-    await core.says(Owner.GATEWAY, incident, PlanPicked(plan_hash=stuck.plan.hash, by="ada"))
+    await obey(Pick(plan_hash=stuck.plan.hash, by="ada"), incident, core.ledger(Owner.GATEWAY), core.clock)
     await looked_at(core, core.mitigator("mitigator-2"), incident, 2)
     folded = await core.fold(incident)
     assert (folded.state, folded.transactions[0].outcome) == (State.VALIDATING, Outcome.STUCK)

@@ -207,6 +207,12 @@ def test_an_open_incident_that_is_over_is_cleared(state: State) -> None:
     assert watched(state, Symptom.GONE, AILING, 0) is None
 
 
+def test_what_got_stuck_is_a_persons_to_end() -> None:
+    """It keeps its locks until a person decides: were it cleared and closed by itself, it would keep them for ever."""
+    stuck = about(CART, State.ESCALATED, updated_at=T0).but(transactions=an_incident(State.STUCK).transactions)
+    assert look_at(stuck, Symptom.GONE, WELL, 0) is None
+
+
 @pytest.mark.parametrize(
     ("symptom", "seen", "after_s", "means"),
     [
@@ -233,8 +239,14 @@ def test_a_resolved_incident_is_watched(
 
 
 def watched(state: State, symptom: Symptom, seen: decide.Seen, after_s: float) -> Cleared | Relapsed | Quiet | None:
+    return look_at(about(CART, state, updated_at=T0), symptom, seen, after_s)
+
+
+def look_at(
+    incident: Incident, symptom: Symptom, seen: decide.Seen, after_s: float
+) -> Cleared | Relapsed | Quiet | None:
     return decide.watch(
-        about(CART, state, updated_at=T0),
+        incident,
         a_reading(symptom),
         seen,
         T0 + timedelta(seconds=after_s),

@@ -244,14 +244,6 @@ def test_nothing_starts_while_the_symptom_leaves_by_itself(
     assert decide.held_back([], [], reading, ailing) == (f"the symptom is {symptom}" if waits else None)
 
 
-def test_only_a_picked_plan_gets_the_locks_of_what_is_stuck() -> None:
-    """They are kept until a person decides; other incidents' locks are never ours."""
-    locks = [a_lock("inc-story"), a_lock("inc-0")]
-    picked = an_incident().but(approved=FIRST.hash)
-    assert decide.locks_kept(locks, picked, FIRST) == (locks[:1], locks[1:])
-    assert decide.locks_kept(locks, an_incident(), FIRST) == ([], locks)
-
-
 # --- the verdict
 
 

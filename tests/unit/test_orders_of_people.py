@@ -96,7 +96,8 @@ def test_closing_frees_what_the_incident_held() -> None:
     """Its key, and the locks that a stuck transaction kept."""
     decision = in_state(State.STUCK, Close(by="ada", reason="mended by hand"))
     assert isinstance(decision, Append)
-    assert decision.frees
+    assert decision.lets_go
+    assert decision.ends
 
 
 def test_closing_what_is_closed_is_no_error() -> None:
@@ -107,7 +108,7 @@ def test_closing_what_is_closed_is_no_error() -> None:
 def test_a_plan_that_was_shown_can_be_picked() -> None:
     """After an undo that got stuck, say, the person wants that very plan."""
     assert in_state(State.STUCK, Pick(plan_hash=PLAN.hash, by="ada")) == Append(
-        PlanPicked(plan_hash=PLAN.hash, by="ada")
+        PlanPicked(plan_hash=PLAN.hash, by="ada"), lets_go=True
     )
 
 
