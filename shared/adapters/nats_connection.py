@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -73,7 +73,8 @@ async def connect_for_ever(client: Client, url: str, user: User, watcher: Watche
 async def close(client: Client) -> None:
     """Close a connection, if there is or was to be one: nats-py cannot close what it never began."""
     if client.is_connected or client.is_reconnecting or client.is_connecting:
-        await client.close()
+        with suppress(ConnectionError):  # it still wants to send what waited, to a server that is gone
+            await client.close()
 
 
 @asynccontextmanager
