@@ -142,6 +142,7 @@ class Supervisor:
             for name in replicas_of("gateway", self._settings.replicas):
                 self._ports[name] = _free_port(self._settings.host, 0 if self._ports else self._settings.port)
             known = nkey.make(self.keys_dir)
+            self._warn_of_exposed_keys()
             await self._start_nats(authorization(known))
             await self._set_up_bus()
             self._start_services()
@@ -169,6 +170,11 @@ class Supervisor:
         self._forget("processes")
         self._lock.close()
         self._lock = None
+
+    def _warn_of_exposed_keys(self) -> None:
+        for name in nkey.HOLDERS_OF_KEYS:
+            for danger in nkey.exposed(nkey.seed_file(self.keys_dir, name), None):
+                self._log.warning("a key is not safe", reason=danger)
 
     # --- the bus
 

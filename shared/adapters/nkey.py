@@ -2,11 +2,14 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 import os
+import stat
+import tempfile
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -23,7 +26,9 @@ OPERATOR: Final = "operator"
 HOLDERS_OF_KEYS: Final = (*map(str, Owner), OPERATOR)
 KEYRING: Final = "keyring.json"
 ADVICE: Final = "make keys with `primum bus keys --out DIR`, and set PRIMUM_NKEY_FILE and PRIMUM_KEYRING"
-_PRIVATE: Final = 0o600
+_APART: Final = "take it from the one whose it is not, in the keyring and its seed, and run `primum bus keys`"
+_PUBLIC: Final = 0o644
+_READ: Final = stat.S_IROTH | stat.S_IWOTH
 _REMEMBERED: Final = 16_384
 _RAW_BYTES: Final = 32
 
@@ -125,14 +130,19 @@ def load_key(path: Path | None) -> Key:
         return Key(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
+    except PrimumError as error:
+        raise PrimumError(f"{path}: {error.args[0]}", advice=ADVICE) from error
 
 
 def load_keyring(path: Path | None) -> Keyring:
     """Read everybody's public keys: `{"gateway": ["U…"], …}`. Raises PrimumError."""
     if path is None:
         raise PrimumError("no keyring is given (PRIMUM_KEYRING)", advice=ADVICE)
+    known = public_keys(path)
     try:
-        return Keyring({Owner(name): keys for name, keys in public_keys(path).items() if name != OPERATOR})
+        return Keyring({Owner(name): keys for name, keys in known.items() if name != OPERATOR})
+    except PrimumError as error:
+        raise PrimumError(f"{path}: {error.args[0]}", advice=ADVICE) from error
     except ValueError as error:
         raise PrimumError(f"{path} is no keyring ({error})", advice=ADVICE) from error
 
@@ -147,7 +157,17 @@ def public_keys(path: Path) -> Mapping[str, tuple[str, ...]]:
         isinstance(keys, list) and all(isinstance(key, str) for key in keys) for keys in said.values()
     ):
         raise PrimumError(f"{path} is no keyring", advice=ADVICE)
+    _must_be_told_apart(path, said)
     return {name: tuple(keys) for name, keys in said.items()}
+
+
+def _must_be_told_apart(path: Path, keys: Mapping[str, Iterable[str]]) -> None:
+    """Who has another's key may say what the other may."""
+    holders = dict[str, str]()
+    for name, known in keys.items():
+        for key in known:
+            if holders.setdefault(key, name) != name:
+                raise PrimumError(f"{path}: {holders[key]} and {name} have the same key", advice=_APART)
 
 
 def seed_file(folder: Path, name: str) -> Path:
@@ -161,22 +181,45 @@ def make(folder: Path) -> Mapping[str, tuple[str, ...]]:
     What is there is kept: a keyring with two keys of one service is a rotation under way. Raises OSError, PrimumError.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    known = dict(public_keys(folder / KEYRING)) if (folder / KEYRING).exists() else {}
+    before = dict(public_keys(folder / KEYRING)) if (folder / KEYRING).exists() else {}
+    known = dict(before)
     for name in HOLDERS_OF_KEYS:
         path = seed_file(folder, name)
         if not path.exists():
-            _write_once(path, Key.new().seed)
+            _make_seed(path)
         public = load_key(path).public
         known[name] = known.get(name, ()) if public in known.get(name, ()) else (public, *known.get(name, ()))
-    fresh = (folder / KEYRING).with_suffix(".new")
-    fresh.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    fresh.replace(folder / KEYRING)
+    _must_be_told_apart(folder, known)
+    if known != before:  # a folder that has everything may be one that cannot be written
+        with _whole(folder / KEYRING, json.dumps(known, indent=2)) as fresh:
+            fresh.chmod(_PUBLIC)
+            fresh.rename(folder / KEYRING)
     return known
 
 
-def _write_once(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
+def exposed(seed: Path | None, keyring: Path | None) -> Iterator[str]:
+    """Say what is wrong if others may read a seed, or write the keyring: whoever can is believed as its service."""
+    for path, bits, done, mode in ((seed, _READ, "read", "600"), (keyring, stat.S_IWOTH, "written", "644")):
+        if path is not None and path.exists() and path.stat().st_mode & bits:
+            yield f"{path} can be {done} by every user of this machine: chmod {mode} it"
+
+
+def _make_seed(path: Path) -> None:
+    with _whole(path, Key.new().seed) as fresh, contextlib.suppress(FileExistsError):
+        path.hardlink_to(fresh)  # unlike a rename, not over one that somebody else made meanwhile
+
+
+@contextlib.contextmanager
+def _whole(path: Path, text: str) -> Iterator[Path]:
+    """Write a file beside `path` that only its user may read, to be put there: a full disk leaves no half of it."""
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    fresh = Path(name)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+        yield fresh
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _unreadable(path: Path, error: Exception) -> PrimumError:

@@ -29,7 +29,7 @@ class Seal:
 
     def __init__(self, owner: Owner, key: Key, keyring: Keyring) -> None:
         if not keyring.has(owner, key.public):
-            raise PrimumError(f"the keyring has another key for the {owner}", advice=ADVICE)
+            raise PrimumError(f"the keyring does not have this key for the {owner}", advice=ADVICE)
         self.owner, self.key, self._keyring = owner, key, keyring
 
     def on(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:

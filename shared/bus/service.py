@@ -20,6 +20,7 @@ from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_kv import NatsActivities, NatsClaims, NatsHeartbeats
 from shared.adapters.nats_ledger import NatsLedger, Writer
 from shared.adapters.nats_timers import NatsTimers
+from shared.adapters.nkey import exposed
 from shared.adapters.seal import Seal
 from shared.adapters.seal import load as load_seal
 from shared.adapters.system import RandomIdentity, SystemClock
@@ -135,6 +136,8 @@ async def run(
 def bus_of(owner: Owner, settings: ServiceSettings, log: FilteringBoundLogger) -> Bus:
     """Make the ports on a connection that is not made yet. Raises PrimumError without the service's keys."""
     seal = load_seal(owner, settings.nkey_file, settings.keyring)
+    for danger in exposed(settings.nkey_file, settings.keyring):
+        log.warning("a key is not safe", reason=danger)
     connection, identity, timeout_s = Client(), RandomIdentity(), settings.nats_timeout_s
     clock = NatsClock(connection, SystemClock(), streams.TIMERS, str(owner), timeout_s)
     holder = HolderId(identity.new(str(owner)))
