@@ -46,6 +46,7 @@ def write_keys(folder: Path) -> Path:
     """Write them as `primum bus keys` does, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in HOLDERS_OF_KEYS:
+        seed_file(folder, name).touch(mode=0o600)
         seed_file(folder, name).write_text(key_of(name).seed)
     (folder / KEYRING).write_text(json.dumps({name: [key_of(name).public] for name in HOLDERS_OF_KEYS}))
     return folder
