@@ -16,7 +16,7 @@ from eval.ingest.sender import say
 from eval.ingest.traffic import Traffic, body, deliveries
 from services.gateway.alertmanager import parse
 from shared.adapters.nats_connection import User, connected
-from shared.adapters.nats_inbox import message
+from shared.adapters.nats_inbox import AlertMessage
 from shared.adapters.nkey import KEYRING, seed_file
 from shared.adapters.seal import load
 from shared.domain.events import Owner
@@ -28,7 +28,7 @@ async def run(task: dict[str, Any]) -> None:
     traffic, cluster, keys = Traffic(**task["traffic"]), ClusterName("default"), Path(task["keys"])
     seal = load(Owner.GATEWAY, seed_file(keys, Owner.GATEWAY), keys / KEYRING)
     writes = [
-        message(alert, seal)
+        AlertMessage(alert, seal)
         for numbers in deliveries(traffic)
         for alert in parse(body(traffic.seed, numbers), cluster).alerts
     ]

@@ -32,6 +32,7 @@ from services.diagnoser.settings import Settings as DiagnoserSettings
 from services.gateway.api import Api
 from services.gateway.app import WAKES_ON as TELLER_WAKES_ON
 from services.gateway.handlers import Teller
+from services.gateway.intake import Intake
 from services.gateway.settings import GatewaySettings
 from services.mitigator import handlers as mitigating
 from services.mitigator.context import Context as MitigatorContext
@@ -185,7 +186,12 @@ def _gateway(process: Process, outside: Outside, clock: Clock, log: FilteringBou
     claims = FarClaims(process, outside.bus)
     teller = Teller(ledger, notifier, "http://gateway.lab", claims=claims, activities=activities, log=log)
     api = Api(
-        settings=settings, ledger=ledger, inbox=FarInbox(process, outside.bus), activities=activities, clock=clock
+        settings=settings,
+        ledger=ledger,
+        inbox=FarInbox(process, outside.bus),
+        activities=activities,
+        clock=clock,
+        intake=Intake(clock, settings.max_intake_bytes, settings.store_timeout_s),
     )
     return settings, Duties(wakes_on=TELLER_WAKES_ON, reconcile=teller.reconcile), Starlette(routes=list(api.routes()))
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from services.gateway import alertmanager, handlers, meters, orders, views
 from services.gateway.answers import Problem, not_stored
 from services.gateway.authority import check_bearer
 from services.gateway.body import read
+from services.gateway.intake import Intake, Take
 from services.gateway.settings import GatewaySettings
 from shared.domain.errors import LedgerUnavailable
 from shared.domain.frozen import Frozen, JsonObject
@@ -22,6 +23,7 @@ from shared.ports.clock import Clock
 from shared.ports.ledger import Activities, Inbox, Ledger
 
 AnOrder = TypeVar("AnOrder", bound=Frozen)
+_LONGEST_ORDER_BYTES: Final = 64 * 1024
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -34,6 +36,7 @@ class Api:
     inbox: Inbox
     activities: Activities
     clock: Clock
+    intake: Intake
 
     def routes(self) -> Sequence[BaseRoute]:
         """Every address that the gateway answers beside /alive, /ready and /metrics."""
@@ -57,14 +60,19 @@ class Api:
 
     async def alertmanager(self, request: Request) -> Response:
         """Answer 202 once every alert of the call is durable; what can never be stored keeps nobody out."""
+        with self.intake.room() as take:
+            return await self._stored(request, take)
+
+    async def _stored(self, request: Request, take: Take) -> Response:
         began_s = self.clock.monotonic_s()
-        body = await self._body(request)
+        body = await self._body(request, self.settings.max_body_bytes, take)
         try:
             cluster = alertmanager.cluster_named(request.query_params.get("cluster") or self.settings.cluster)
             delivery = alertmanager.parse(body, cluster)
         except alertmanager.PayloadInvalid as error:
             raise Problem(400, error.args[0], error.advice) from error
-        await handlers.store(delivery.alerts, self.inbox)
+        async with self.intake.storing():
+            await handlers.store(delivery.alerts, self.inbox)
         meters.STORING_S.observe(self.clock.monotonic_s() - began_s)
         meters.ALERTS_STORED.inc(len(delivery.alerts))
         meters.ALERTS_REFUSED.inc(len(delivery.refused))
@@ -136,7 +144,7 @@ class Api:
         return JSONResponse({"summary": views.summary(incident), "note": note})
 
     async def _order(self, kind: type[AnOrder], request: Request) -> AnOrder:
-        body = await self._body(request)
+        body = await self._body(request, _LONGEST_ORDER_BYTES, lambda _: None)
         try:
             return kind.model_validate_json(body or b"{}")
         except ValidationError as error:
@@ -146,8 +154,8 @@ class Api:
 
     # --- what all of them share
 
-    async def _body(self, request: Request) -> bytes:
-        return await read(request, max_bytes=self.settings.max_body_bytes, timeout_s=self.settings.read_timeout_s)
+    async def _body(self, request: Request, max_bytes: int, take: Take) -> bytes:
+        return await read(request, take, max_bytes=max_bytes, timeout_s=self.settings.read_timeout_s)
 
     def _route(self, method: str, path: str, handler: Handler) -> Route:
         async def answer(request: Request) -> Response:

@@ -8,6 +8,7 @@ from services.gateway.alertmanager import cluster_named
 from services.gateway.api import Api
 from services.gateway.authority import check_binding
 from services.gateway.handlers import Teller
+from services.gateway.intake import Intake
 from services.gateway.settings import GatewaySettings
 from shared.adapters.webhook import WebhookNotifier
 from shared.bus import wakes
@@ -38,5 +39,13 @@ def duties(settings: GatewaySettings, bus: Bus) -> Duties:
     notifier = WebhookNotifier(settings.notify_url, settings.notify_timeout_s) if settings.notify_url else None
     url = settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
     teller = Teller(bus.ledger, notifier, url, claims=bus.claims, activities=bus.activities, log=bus.log)
-    api = Api(settings=settings, ledger=bus.ledger, inbox=bus.inbox, activities=bus.activities, clock=bus.clock)
+    intake = Intake(bus.clock, max(settings.max_intake_bytes, settings.max_body_bytes), settings.store_timeout_s)
+    api = Api(
+        settings=settings,
+        ledger=bus.ledger,
+        inbox=bus.inbox,
+        activities=bus.activities,
+        clock=bus.clock,
+        intake=intake,
+    )
     return Duties(wakes_on=WAKES_ON, reconcile=teller.reconcile, routes=api.routes())

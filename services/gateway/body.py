@@ -6,6 +6,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 
 from services.gateway.answers import Problem
+from services.gateway.intake import Take
 
 _LINGER_BYTES: Final = 32 * 1024 * 1024
 _LINGER_S: Final = 2.0
@@ -14,15 +15,18 @@ A connection closed with unread data is reset, and then the sender sees that ins
 send the same again."""
 
 
-async def read(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
-    """Return the body. Raises Problem: 413 as soon as it is known to be too large, 408 if it does not come in time."""
+async def read(request: Request, take: Take, *, max_bytes: int, timeout_s: float) -> bytes:
+    """Return the body; room for each piece of it is taken as it comes.
+
+    Raises Problem: 413 as soon as it is known to be too large, 408 if it does not come in time, 503 without room.
+    """
     declared = request.headers.get("content-length", "")
     try:
         if declared.isdigit() and int(declared) > max_bytes:
             await _throw_away(request)
             raise _too_large(int(declared), max_bytes)
         async with asyncio.timeout(timeout_s):
-            return await _streamed(request, max_bytes)
+            return await _streamed(request, take, max_bytes)
     except TimeoutError as error:
         raise Problem(
             408, f"the body did not come within {timeout_s:g} s", "send it at once, nothing was stored"
@@ -31,9 +35,10 @@ async def read(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
         raise Problem(400, "the caller hung up before the body was complete", "send it again") from error
 
 
-async def _streamed(request: Request, max_bytes: int) -> bytes:
+async def _streamed(request: Request, take: Take, max_bytes: int) -> bytes:
     chunks = bytearray()
     async for chunk in request.stream():
+        take(len(chunk))
         chunks += chunk
         if len(chunks) > max_bytes:
             size_bytes = len(chunks)
@@ -63,5 +68,5 @@ def _too_large(size_bytes: int, max_bytes: int) -> Problem:
     return Problem(
         413,
         f"the body has {size_bytes} bytes or more, the most is {max_bytes}",
-        "send fewer alerts in one call (max_alerts of Alertmanager's webhook_config)",
+        "send less in one call (for alerts: max_alerts of Alertmanager's webhook_config)",
     )

@@ -13,6 +13,11 @@ class GatewaySettings(ServiceSettings):
     token: SecretStr = SecretStr("")
     """What callers must bear; without one the gateway listens on loopback only."""
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
+    max_intake_bytes: int = Field(default=16 * 1024 * 1024, gt=0)
+    """Bodies of alerts under way, of all callers together; who finds no room is answered 503 and sends again."""
+    store_timeout_s: Seconds = 3
+    """How long a call may take to be stored before it is answered 503; while one has waited for a third of this, new
+    ones are refused at once."""
     read_timeout_s: Seconds = 10
     """How long a caller may take to send its body."""
     mode: Mode = Mode.OBSERVE

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from shared.adapters.nats_connection import DENIED_ADVICE, denial
-from shared.adapters.nats_pipeline import Pipeline
+from shared.adapters.nats_pipeline import Message, Pipeline
 from shared.domain.errors import Conflict, LedgerUnavailable, PrimumError, Refuse
 from shared.domain.frozen import Json
 
@@ -99,7 +99,7 @@ class NatsStream:
             raise self._failed(writes, error) from error
         return self._sequence(reply)
 
-    async def write_each(self, *writes: Write) -> None:
+    async def write_each(self, *writes: Message) -> None:
         """Write messages that stand for themselves, many on their way at once; return once every one is stored.
 
         Without expectations. Raises as `write` does, and then any of them may be stored.
@@ -111,7 +111,7 @@ class NatsStream:
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise self._failed(writes, error) from error
 
-    def _failed(self, writes: Sequence[Write], error: Exception) -> PrimumError:
+    def _failed(self, writes: Sequence[Message], error: Exception) -> PrimumError:
         """Say what a write's failure means."""
         self._must_be_allowed(*(write.subject for write in writes))
         match error:

@@ -27,6 +27,7 @@ from shared.adapters.system import RandomIdentity, SystemClock
 from shared.bus import log as logs
 from shared.bus import pull, streams, web
 from shared.bus.attempt import OUTAGES, Attempts
+from shared.bus.connections import Limits
 from shared.bus.delivery import Delivery, Held
 from shared.bus.settings import REFUSED, ServiceSettings
 from shared.bus.work import Alerts, Incidents, Run, SignedAlerts
@@ -121,7 +122,8 @@ async def run(
             listening = web.listen(settings.host, settings.port)
             url = web.url_of(listening)
             app = web.application(str(owner), service.problems, duties.routes)
-            await stack.enter_async_context(web.serving(app, listening, settings.grace_s))
+            limits = Limits(settings.head_timeout_s, settings.max_connections)
+            await stack.enter_async_context(web.serving(app, listening, settings.grace_s, limits))
             stack.enter_context(web.announced(settings.runtime_dir, str(owner), url))
             log.info("listening", url=url, holder=bus.holder)
             return await service.run(stop)

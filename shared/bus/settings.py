@@ -42,6 +42,10 @@ class ServiceSettings(BusSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """Of the health endpoints, and of the gateway's API. 0 takes a free one."""
+    head_timeout_s: Seconds = 10
+    """Between two requests of a connection, and for an answer that its caller does not read; then it is closed."""
+    max_connections: int = Field(default=512, ge=1)
+    """HTTP connections at once; for one more, the one that waits longest for its next request is closed."""
     runtime_dir: Path | None = None
     """Where the service writes `service-<name>.json` with its pid and URL, if anywhere."""
 

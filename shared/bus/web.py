@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from shared.bus.connections import Limits, bounded
 from shared.domain.errors import PrimumError
 
 _BACKLOG: Final = 1024
@@ -73,10 +74,12 @@ def application(service: str, problems: Problems, routes: Sequence[BaseRoute]) -
 
 
 @asynccontextmanager
-async def serving(app: Starlette, listening: socket.socket, grace_s: float) -> AsyncIterator[None]:
+async def serving(app: Starlette, listening: socket.socket, grace_s: float, limits: Limits) -> AsyncIterator[None]:
     """Serve while the block runs; at its end let requests under way finish within the grace."""
     config = uvicorn.Config(
         app,
+        http=bounded(limits),
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="off",

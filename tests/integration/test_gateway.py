@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -152,6 +154,22 @@ async def test_a_sender_that_dawdles_is_408(start_gateway: StartGateway, connect
     await writer.wait_closed()
 
 
+async def test_what_is_only_promised_keeps_nobody_out(start_gateway: StartGateway, connection: Client) -> None:
+    """Room is for what came: senders that announce much and send nothing have none of it."""
+    gateway = await start_gateway(max_body_bytes=1000, max_intake_bytes=1000)
+    host, port = gateway.base_url.host, gateway.base_url.port
+    head = f"POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer open-sesame\r\nContent-Length: 1000\r\n\r\n{{"
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection(host, port)
+            stack.callback(writer.close)
+            writer.write(head.encode())
+            await writer.drain()
+        assert (await gateway.get("/alive")).status_code == 200
+        assert (await gateway.post(WEBHOOK, json=payload(posted()))).status_code == 202
+    assert len(await stored(connection)) == 1
+
+
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
@@ -181,6 +199,34 @@ async def test_health_and_metrics_need_no_token(gateway: httpx.AsyncClient) -> N
     metrics = (await gateway.get("/metrics", headers=bare)).text
     assert 'primum_calls_refused_total{path="/webhooks/alertmanager",reason="invalid"}' in metrics
     assert "primum_alerts_stored_total" in metrics
+
+
+async def test_while_nats_is_frozen_it_is_503_at_once_and_nothing_is_doubled(
+    start_gateway: StartGateway, nats_server: EmbeddedNats, connection: Client
+) -> None:
+    """One call finds out; those that come meanwhile do not wait with it. Sent again after it, all are stored once."""
+    gateway = await start_gateway(store_timeout_s=0.9)
+    clock = SystemClock()
+    os.kill(nats_server.pid, signal.SIGSTOP)
+    try:
+        first = asyncio.ensure_future(gateway.post(WEBHOOK, json=payload(posted("a"))))
+        await until(lambda: _refused_at_once(gateway), clock)
+        assert not first.done()
+        assert (await first).status_code == 503
+    finally:
+        os.kill(nats_server.pid, signal.SIGCONT)
+
+    async def accepted() -> bool:
+        return (await gateway.post(WEBHOOK, json=payload(posted("a"), posted("b")))).status_code == 202
+
+    await until(accepted, clock)
+    assert sorted(alert.fingerprint for alert in await stored(connection)) == ["a", "b"]
+
+
+async def _refused_at_once(gateway: httpx.AsyncClient) -> bool:
+    """Whether a call with nothing in it, which would never be stored, is refused for the storage's sake."""
+    answer = await gateway.post(WEBHOOK, json=payload())
+    return answer.status_code == 503 and "storage has not answered" in answer.json()["error"]
 
 
 async def test_while_nats_is_away_it_is_503_and_nothing_is_lost(
