@@ -39,6 +39,7 @@ from services.mitigator.context import Context as MitigatorContext
 from services.mitigator.settings import Settings as MitigatorSettings
 from services.undo import handlers as undoing
 from services.undo.context import Context as UndoContext
+from services.undo.listening import Listening
 from services.undo.settings import Settings as UndoSettings
 from shared.bus.attempt import OUTAGES, Attempts, HandlerTooSlowError
 from shared.bus.delivery import Delivery, Held
@@ -279,6 +280,7 @@ def _undo(process: Process, outside: Outside, clock: Clock, log: FilteringBoundL
         metrics=FarMetrics(process, outside.world, outside.prometheus, outside.stuck_at),
         timers=FarTimers(process, outside.bus),
         heartbeats=FarHeartbeats(process, outside.bus),
+        listening=Listening(settings.heartbeat_ttl_s / 2),
         activities=FarActivities(process, outside.bus),
         clock=clock,
         holder=process.holder,

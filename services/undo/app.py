@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from services.undo import handlers
 from services.undo.context import Context
+from services.undo.listening import Listening
 from services.undo.settings import Settings
 from shared.bus.observe import observing
 from shared.bus.service import Bus, Duties, serve
@@ -28,6 +29,7 @@ async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
             metrics=metrics,
             timers=bus.timers,
             heartbeats=bus.heartbeats,
+            listening=Listening(settings.heartbeat_ttl_s / 2),
             activities=bus.activities,
             clock=bus.clock,
             holder=bus.holder,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.undo.listening import Listening
 from services.undo.settings import Settings
 from shared.domain.ids import HolderId
 from shared.ports.clock import Clock
@@ -19,6 +20,7 @@ class Context:
     metrics: Metrics | None
     timers: Timers
     heartbeats: Heartbeats
+    listening: Listening
     activities: Activities
     clock: Clock
     holder: HolderId

@@ -19,7 +19,7 @@ from shared.domain.events import (
     UndoStuck,
     UndoWhy,
 )
-from shared.domain.ids import IncidentId
+from shared.domain.ids import HolderId, IncidentId
 from shared.domain.incident import Incident, State
 from shared.domain.transaction import Transaction, locks_for
 from shared.judge.keep_or_undo import NotYet
@@ -49,7 +49,14 @@ async def beat(context: Context) -> None:
     """Say that this process lives, for ever: when it falls silent, another one takes its undoing over."""
     while True:
         await context.heartbeats.beat(context.holder)
+        context.listening.spoke(context.clock.monotonic_s())
         await context.clock.sleep(context.settings.heartbeat_every_s)
+
+
+async def _fell_silent(holder: HolderId, context: Context) -> bool:
+    """Whether it said nothing for its heartbeat's time, and we would have heard it."""
+    heard_s = context.listening.for_s(context.clock.monotonic_s())
+    return heard_s >= context.settings.heartbeat_ttl_s and not await context.heartbeats.alive(holder)
 
 
 async def _watch_holder(incident: Incident, context: Context) -> None:
@@ -61,7 +68,7 @@ async def _watch_holder(incident: Incident, context: Context) -> None:
     if transaction is None:
         return
     judged_by_any = incident.state is State.VALIDATING and await context.heartbeats.alive(Owner.MITIGATOR)
-    if judged_by_any or await context.heartbeats.alive(transaction.holder):
+    if judged_by_any or not await _fell_silent(transaction.holder, context):
         await context.timers.wake(incident.id, context.settings.holder_check_every_s)
         return
     reason = f"the heartbeat of {transaction.holder} stopped"
@@ -75,7 +82,7 @@ async def _undo(incident: Incident, context: Context) -> None:
     if transaction is None:
         return
     if transaction.seized_by != context.holder:
-        if transaction.seized_by and await context.heartbeats.alive(transaction.seized_by):
+        if transaction.seized_by and not await _fell_silent(transaction.seized_by, context):
             if _is_back(transaction):  # only looking is left, and whoever is woken can look
                 await _verify(incident, context)
             else:

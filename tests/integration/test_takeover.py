@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.undo.listening import Listening
 from shared.domain.cause import Cause
 from shared.domain.errors import ClusterForbidden, Retry
 from shared.domain.events import Owner, UndoneForGood, UndoRequested, UndoStepApplied, UndoStuck, UndoWhy
@@ -218,6 +219,21 @@ async def test_what_is_written_whole_is_judged_by_another_mitigator(core: Core) 
     assert (await core.fold(incident)).state is State.VALIDATING
     await core.until(core.mitigator("mitigator-2"), incident, State.RESOLVED)
     assert (await core.names(incident)).count("TransactionOpened") == 1
+
+
+async def test_who_was_deaf_itself_takes_nobody_for_dead(core: Core) -> None:
+    """An outage of the bus swallows every heartbeat; a holder has its whole time to be heard again."""
+    incident, _, _ = await left_by_a_dead_mitigator(core)
+    listening = Listening(longest_gap_s=5)
+    undo = core.undo(listening=listening)
+    listening.spoke(core.clock.monotonic_s())
+    await undo.reconcile(incident)
+    assert (await core.fold(incident)).state is State.MITIGATING
+    for _ in range(3):
+        core.clock.skip(4)
+        listening.spoke(core.clock.monotonic_s())
+    await undo.reconcile(incident)
+    assert (await core.fold(incident)).state is State.UNDOING
 
 
 async def test_another_mitigator_gives_the_wake_up_of_a_step_back(core: Core) -> None:

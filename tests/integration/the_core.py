@@ -1,6 +1,7 @@
 """Detector, mitigator and undo without their loop: real handlers, a ledger in memory, and moments to step in at."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from services.mitigator.context import Context as MitigatorContext
 from services.mitigator.settings import Settings as MitigatorSettings
 from services.undo import handlers as undoing
 from services.undo.context import Context as UndoContext
+from services.undo.listening import Listening
 from services.undo.settings import Settings as UndoSettings
 from shared.adapters.system import SystemClock
 from shared.analyzers.registry import findings
@@ -226,6 +228,12 @@ class Process:
     reconcile: Run
 
 
+def _always() -> Listening:
+    listening = Listening(math.inf)
+    listening.spoke(-math.inf)
+    return listening
+
+
 class Core:
     """One ledger, one cluster, and as many runs of the services as a test starts."""
 
@@ -276,8 +284,8 @@ class Core:
         )
         return self._process(name, moments, lambda incident: mitigating.reconcile(incident, context))
 
-    def undo(self, name: str = "undo-1", **settings: object) -> Process:
-        """Start an undo service."""
+    def undo(self, name: str = "undo-1", *, listening: Listening | None = None, **settings: object) -> Process:
+        """Start an undo service; it has listened for longer than anybody was ever silent, unless told otherwise."""
         moments = Moments()
         context = UndoContext(
             ledger=WatchedLedger(self.bus, Owner.UNDO, moments),
@@ -285,6 +293,7 @@ class Core:
             metrics=self.metrics,
             timers=MemoryTimers(self.bus, Owner.UNDO),
             heartbeats=MemoryHeartbeats(self.bus),
+            listening=listening or _always(),
             activities=MemoryActivities(self.bus, name),
             clock=self.clock,
             holder=HolderId(name),
