@@ -84,15 +84,31 @@ def verified(  # noqa: PLR0913 - each is one independent piece of the evidence
     """Say whether the scope is back: by the same measurement that judged the action, until the deadline."""
     back = compare(transaction.before.but(recent={}), [now])
     unseen = "; ".join(map(str, now.unmeasured))
-    if unseen or _still_rolling(transaction, now) or back.word is VerdictWord.WORSE:
-        if now.at < deadline:
-            look = now.at + timedelta(seconds=look_again_s)
-            return NotYet(until=min(look, deadline), reason=back.reason)
-        what = "whether that helped is not known" if unseen else "still worse than before"
-        reason = f"restored, and {what}: {unseen or back.reason}"
+    if not (unseen or _still_rolling(transaction, now) or back.word is VerdictWord.WORSE):
+        said = Verdict(word=VerdictWord.SAME, reasons=("back to what was", *back.reasons))
+        return _ended(incident, transaction, said, now, max_transactions)
+    if now.at < deadline:
+        look = now.at + timedelta(seconds=look_again_s)
+        return NotYet(until=min(look, deadline), reason=back.reason)
+    if unseen:
+        reason = f"restored, and whether that helped is not known: {unseen}"
         return UndoStuck(transaction=transaction.id, reason=reason)
-    said = Verdict(word=VerdictWord.SAME, reasons=("back to what was", *back.reasons))
+    steady = compare(_steady(transaction.before), [now])
+    if _still_rolling(transaction, now) or steady.word is VerdictWord.WORSE:
+        return UndoStuck(transaction=transaction.id, reason=f"restored, and still worse than before: {back.reason}")
+    in_motion = "every value is back; how it was before is no measure, a rollout was under way then"
+    said = Verdict(word=VerdictWord.INCONCLUSIVE, reasons=(in_motion, *back.reasons))
     return _ended(incident, transaction, said, now, max_transactions)
+
+
+def _steady(before: Health) -> Health:
+    """What of the health before an action was a level, and not a moment of a rollout that went on without us.
+
+    Which Services a workload stands behind is not on record, so theirs counts only if nothing was in motion.
+    """
+    steady = tuple(workload for workload in before.workloads if workload.rolled_out)
+    endpoints = before.endpoints if len(steady) == len(before.workloads) else {}
+    return before.but(workloads=steady, endpoints=endpoints, recent={})
 
 
 def _still_rolling(transaction: Transaction, now: Health) -> bool:

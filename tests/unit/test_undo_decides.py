@@ -9,7 +9,7 @@ from shared.domain.change import Edit, Evict, Patch
 from shared.domain.cluster import Object
 from shared.domain.events import UNJUDGED, Intended, Undone, UndoneForGood, UndoneUntried, UndoStuck, UndoWhy
 from shared.domain.frozen import Json, JsonObject
-from shared.domain.health import Health
+from shared.domain.health import Health, WorkloadHealth
 from shared.domain.incident import Incident, State
 from shared.domain.path import ABSENT, Present
 from shared.domain.transaction import Transaction
@@ -178,6 +178,30 @@ def test_a_rollout_is_awaited_though_enough_pods_are_ready() -> None:
         incident, transaction, rolling, deadline=T0 + timedelta(seconds=60), look_again_s=5, max_transactions=3
     )
     assert isinstance(said, NotYet)
+
+
+def _rolling(ready: int, *others: WorkloadHealth) -> Health:
+    health = a_health(ready=ready)
+    return health.but(workloads=(health.workloads[0].but(rolled_out=False), *others))
+
+
+def _at_the_deadline(before: Health, now: Health) -> object:
+    incident, transaction = undoing(UndoWhy.HOLDER_DIED, before=before)
+    return decide.verified(incident, transaction, now, deadline=now.at, look_again_s=5, max_transactions=3)
+
+
+def test_a_rollout_that_failed_meanwhile_is_not_blamed_on_what_was_put_back() -> None:
+    """Its first seconds looked better than what came of it, and nothing of ours is left."""
+    ended = _at_the_deadline(_rolling(3), _rolling(1))
+    assert isinstance(ended, UndoneUntried)
+    assert "a rollout was under way" in ended.verified.reason
+
+
+def test_what_stood_still_beside_a_rollout_must_be_back() -> None:
+    """Only what was in motion has no level to be held against."""
+    beside = a_health(a_ref(name="till"), ready=3).workloads[0]
+    before, now = _rolling(3, beside), _rolling(3, beside.but(ready=1))
+    assert isinstance(_at_the_deadline(before, now), UndoStuck)
 
 
 @pytest.mark.parametrize("why", sorted(UNJUDGED))
