@@ -75,15 +75,25 @@ def cases(rounds: int) -> list[Case]:
     return [*_at_random(rounds), *_at_edges(), *_frozen(), *_together(), *_clocks(), *_disks()]
 
 
-# Which appends of a service are walked through, by which faults.
-_APPENDS: Final[Sequence[tuple[str, Kinds, Sequence[str]]]] = (
-    ("gateway", QUICK, ("put",)),
-    ("gateway", ASKED, ("notify", "Noted", "Approved")),
-    ("detector", QUICK, ("Opened", "AlertJoined", "Quiet")),
-    ("diagnoser", QUICK, ("DiagnosisStarted", "Diagnosed")),
-    ("mitigator", QUICK, ("TransactionOpened", "Intended", "write", "StepApplied", "Applied", "Kept")),
-    ("mitigator", UNDONE, ("UndoRequested",)),
-    ("undo", UNDONE, ("TransactionSeized", "mark", "UndoIntended", "write", "UndoStepApplied", "Undone")),
+BEFORE: Final = ("before",)
+AFTER: Final = ("after",)
+BOTH: Final = ("before", "after")
+"""In one row, one after the other: whoever came back after the first blow goes the same way again, and gets the second.
+
+Not where a plan would be cut short twice by it, after which a person is asked.
+"""
+
+# Which appends of a service are walked through, by which faults, and how its edges are shared among rows.
+_APPENDS: Final[Sequence[tuple[str, Kinds, Sequence[str], Sequence[tuple[str, ...]]]]] = (
+    ("gateway", QUICK, ("put",), (BOTH,)),
+    ("gateway", ASKED, ("notify", "Noted", "Approved"), (BOTH,)),
+    ("detector", QUICK, ("Opened",), (BEFORE, AFTER)),
+    ("detector", QUICK, ("AlertJoined", "Quiet"), (BOTH,)),
+    ("diagnoser", QUICK, ("DiagnosisStarted", "Diagnosed"), (BOTH,)),
+    ("mitigator", QUICK, ("TransactionOpened", "Kept"), (BOTH,)),
+    ("mitigator", QUICK, ("Intended", "write", "StepApplied", "Applied"), (BEFORE, AFTER)),
+    ("mitigator", UNDONE, ("UndoRequested",), (BOTH,)),
+    ("undo", UNDONE, ("TransactionSeized", "mark", "UndoIntended", "write", "UndoStepApplied", "Undone"), (BOTH,)),
 )
 
 
@@ -91,30 +101,34 @@ def _at_random(rounds: int) -> Iterator[Case]:
     for victim in (*SERVICES, NATS):
         kinds, life_s = (UNDONE, _UNDONE_LIFE_S) if victim == "undo" else (QUICK, _QUICK_LIFE_S)
         for number in range(rounds):
-            if number % 2 and victim in ("gateway", "detector", NATS):
+            if number % 2 == 0 and victim in ("gateway", "detector", NATS):
                 kinds = STORM
             yield Case(victim, "at random", kinds, outside=AtRandom((victim,), life_s))
 
 
 def _at_edges() -> Iterator[Case]:
-    for victim, kinds, names in _APPENDS:
+    for victim, kinds, names, shared in _APPENDS:
         for name in names:
-            for side in ("before", "after"):
-                edge = f"{side} {name}"
-                yield Case(victim, edge, kinds, (Blow(victim, edge, (victim,)),))
+            for sides in shared:
+                blows = tuple(Blow(victim, f"{side} {name}", (victim,)) for side in sides)
+                yield Case(victim, f"{' and '.join(sides)} {name}", kinds, blows)
     for victim in ("detector", "diagnoser", "mitigator", "undo"):
         kinds = UNDONE if victim == "undo" else QUICK
         yield Case(victim, "before ack", kinds, (Blow(victim, "before ack", (victim,)),))
     yield Case("detector", "before ack of a storm", STORM, (Blow("detector", "before ack", ("detector",), passing=30),))
-    for host, kinds, edges in (
-        ("gateway", QUICK, ("before put", "after put")),
-        ("detector", QUICK, ("before Opened", "after Opened")),
-        ("mitigator", QUICK, ("before TransactionOpened", "after Intended", "before StepApplied", "before Kept")),
-        ("mitigator", UNDONE, ("before UndoRequested", "after UndoRequested")),
-        ("undo", UNDONE, ("before UndoIntended", "after UndoIntended", "before Undone")),
+    for host, kinds, sides, name in (
+        ("gateway", QUICK, BOTH, "put"),
+        ("detector", QUICK, BOTH, "Opened"),
+        ("mitigator", QUICK, BEFORE, "TransactionOpened"),
+        ("mitigator", QUICK, AFTER, "Intended"),
+        ("mitigator", QUICK, BEFORE, "StepApplied"),
+        ("mitigator", QUICK, BEFORE, "Kept"),
+        ("mitigator", UNDONE, BOTH, "UndoRequested"),
+        ("undo", UNDONE, BOTH, "UndoIntended"),
+        ("undo", UNDONE, BEFORE, "Undone"),
     ):
-        for edge in edges:
-            yield Case(NATS, f"{edge} of {host}", kinds, (Blow(host, edge, (NATS,)),))
+        blows = tuple(Blow(host, f"{side} {name}", (NATS,)) for side in sides)
+        yield Case(NATS, f"{' and '.join(sides)} {name} of {host}", kinds, blows)
 
 
 def _frozen() -> Iterator[Case]:
@@ -171,14 +185,11 @@ def _together() -> Iterator[Case]:
 
 
 def _clocks() -> Iterator[Case]:
+    """An hour ahead, an hour behind, minutes to and fro: NTP that fails, a clock set by hand, a machine that slept."""
     for service in SERVICES:
         kinds = UNDONE if service == "undo" else QUICK
-        for named, off_s in (
-            ("1 h fast", (3600.0,)),
-            ("1 h slow", (-3600.0,)),
-            ("5 min to and fro", (300.0, -300.0, 0.0)),
-        ):
-            yield Case(service, f"clock {named}", kinds, outside=ClockJumps(service, off_s, every_s=2.0))
+        jumps = ClockJumps(service, (3600.0, -3600.0, 300.0, -300.0), every_s=2.0)
+        yield Case(service, "clock jumps by 1 h and by 5 min, to and fro", kinds, outside=jumps)
 
 
 def _disks() -> Iterator[Case]:

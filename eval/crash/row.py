@@ -57,6 +57,8 @@ class Row:
     told_again: int = 0
     restarts: Mapping[str, int] = field(default_factory=dict)
     story: list[str] = field(default_factory=list)
+    ready_s: float = 0.0
+    """When everything ran and the faults could come."""
     elapsed_s: float = 0.0
 
     @property
@@ -83,6 +85,7 @@ class Row:
             "trouble": self.trouble,
             "problems": [*self.problems, *(line for name, found in lists.items() for line in _told(name, found))],
             "story": [] if self.ok else self.story,
+            "ready_s": self.ready_s,
             "elapsed_s": self.elapsed_s,
         }
 
@@ -105,6 +108,7 @@ async def play(case: Case, seed: int, within_s: float = ENDS_WITHIN_S, sabotage:
         people = await stack.enter_async_context(People())
         try:
             stage = await stack.enter_async_context(Stage(seed, _organs(case, data, people.url, sabotage), data))
+            row.ready_s = round(clock.monotonic_s() - began_s, 1)
             await _Run(case, row, stage, clock, within_s).play()
         except PrimumError as error:
             row.problems.append(str(error))

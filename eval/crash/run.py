@@ -23,7 +23,7 @@ TRIES: Final = 3
 _STOPS_WITHIN_S: Final = 40.0
 _COUNTS: Final = ("lost", "doubled", "orphaned", "residue")
 QUICK_ROWS: Final = (
-    "gateway:after put",
+    "gateway:before and after put",
     "detector:after Opened",
     "mitigator:after Intended",
     "nats:before StepApplied of mitigator",
@@ -37,7 +37,7 @@ class Options:
     scope: str = "pipeline"
     seed: int | None = None
     only: tuple[str, ...] = ()
-    rounds: int = 2
+    rounds: int = 1
     quick: bool = False
     jobs: int = 2
     fail_fast: bool = False
@@ -161,7 +161,7 @@ class _Matrix:
         for attempt in range(TRIES):
             seed = self._seed + number + 1000 * attempt
             row = await self._in_a_process(number, case, seed)
-            if not row["missed"]:
+            if not (row["missed"] and row["ok"]):  # what is red already says something
                 break
         return row
 

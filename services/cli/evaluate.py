@@ -22,7 +22,7 @@ def crash(  # noqa: PLR0913 - one parameter an option
     only: Annotated[
         list[str] | None, typer.Option(help="VICTIM or VICTIM:MOMENT, whose beginning is enough; repeatable.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Kills at random moments, for each victim.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Kills at random moments, for each victim.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A few rows that stand for all.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Rows at a time.")] = 2,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no row after a red one.")] = False,

@@ -156,8 +156,8 @@ def test_every_victim_is_killed_at_random_at_edges_and_frozen() -> None:
     assert len({case.name for case in one}) == len(one)
     for victim in (*SERVICES, NATS):
         moments = [case.moment for case in one if case.victim == victim]
-        for beginning in ("at random", "before", "after", "frozen"):
-            assert any(moment.startswith(beginning) for moment in moments), (victim, beginning)
+        for word in ("at random", "before", "after", "frozen"):
+            assert any(word in moment for moment in moments), (victim, word)
     assert len(cases(3)) == len(one) + 2 * (len(SERVICES) + 1)
 
 
