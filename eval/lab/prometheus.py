@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -58,7 +58,11 @@ def routes(engine: QueryEngine, samples: Callable[[], Iterator[Sample]], wall: C
     async def query(request: Request) -> Response:
         params: Mapping[str, str] = request.query_params
         if request.method == "POST":
-            params = {**params, **dict(parse_qsl((await request.body()).decode()))}
+            try:
+                form = await request.body()
+            except ClientDisconnect:  # whoever asked was killed: nobody hears the answer
+                return _bad("no body")
+            params = {**params, **dict(parse_qsl(form.decode()))}
         if not params.get("query"):
             return _bad('invalid parameter "query": unknown position: parse error: no expression found in input')
         try:

@@ -185,7 +185,16 @@ def _gateway(process: Process, outside: Outside, clock: Clock, log: FilteringBou
     ledger, activities = outside.ledgers(process, outside.bus), FarActivities(process, outside.bus)
     notifier = FarNotifier(process, outside.people, outside.receive)
     claims = FarClaims(process, outside.bus)
-    teller = Teller(ledger, notifier, "http://gateway.lab", claims=claims, activities=activities, log=log)
+    teller = Teller(
+        ledger,
+        notifier,
+        "http://gateway.lab",
+        claims=claims,
+        activities=activities,
+        clock=clock,
+        undo_late_s=settings.undo_late_s / settings.pace,
+        log=log,
+    )
     api = Api(
         settings=settings,
         ledger=ledger,

@@ -38,7 +38,16 @@ def duties(settings: GatewaySettings, bus: Bus) -> Duties:
     cluster_named(settings.cluster)
     notifier = WebhookNotifier(settings.notify_url, settings.notify_timeout_s) if settings.notify_url else None
     url = settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
-    teller = Teller(bus.ledger, notifier, url, claims=bus.claims, activities=bus.activities, log=bus.log)
+    teller = Teller(
+        bus.ledger,
+        notifier,
+        url,
+        claims=bus.claims,
+        activities=bus.activities,
+        clock=bus.clock,
+        undo_late_s=settings.undo_late_s / settings.pace,
+        log=bus.log,
+    )
     intake = Intake(bus.clock, max(settings.max_intake_bytes, settings.max_body_bytes), settings.store_timeout_s)
     api = Api(
         settings=settings,

@@ -1,6 +1,7 @@
 """What the gateway does, in order: store alerts, carry out orders, tell people."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -93,17 +94,20 @@ class Teller:
         *,
         claims: Claims,
         activities: Activities,
+        clock: Clock,
+        undo_late_s: float,
         log: FilteringBoundLogger,
     ) -> None:
         self._ledger, self._notifier, self._url, self._log = ledger, notifier, url, log
         self._claims, self._activities = claims, activities
+        self._clock, self._undo_late = clock, timedelta(seconds=undo_late_s)
         self._told: set[str] = set()
         """What was accepted and could not be noted yet: that is no reason to tell it again."""
 
     async def reconcile(self, incident_id: IncidentId) -> None:
         """Tell what is due. Raises Retry if it was not accepted, or another gateway is at it: the loop comes again."""
         history = await self._ledger.history(incident_id)
-        if (notice := notices.due(history)) is None:
+        if (notice := notices.due(history, self._clock.now() - self._undo_late)) is None:
             return
         note = Noted(
             text=notice.told("a person was told" if self._notifier else "nobody to tell, no PRIMUM_NOTIFY_URL")

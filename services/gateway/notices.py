@@ -1,6 +1,7 @@
 """What a person must be told who is not looking: when it is due, and the whole context in one message."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ class Why(StrEnum):
     ESCALATED = "escalated"
     STUCK = "stuck"
     KEPT_UNPROVEN = "kept_unproven"
+    UNDO_IS_LATE = "undo_is_late"
 
 
 class Notice(NamedTuple):
@@ -42,14 +44,17 @@ _STATES: Final = {
 }
 
 
-def due(history: Sequence[Recorded]) -> Notice | None:
-    """Return what is to be told of an incident as it stands.
+def due(history: Sequence[Recorded], late_since: datetime) -> Notice | None:
+    """Return what is to be told of an incident as it stands; an undo that was asked for before `late_since` is late.
 
-    Observe mode's proposals disturb nobody, and who took an incident over knows it.
+    Observe mode's proposals disturb nobody, and who took an incident over knows it. A late undo goes on by itself, for
+    as long as its cluster does not answer or a lock is somebody else's: it has no end of its own that would tell.
     """
     state, entered = _entered(history)
     if entered is None or isinstance(entered.event, Proposed | TakenOver):
         return None
+    if state is State.UNDOING:
+        return Notice(Why.UNDO_IS_LATE, entered.sequence) if entered.at <= late_since else None
     if state is State.RESOLVED and isinstance(entered.event, Kept) and entered.event.unproven:
         return Notice(Why.KEPT_UNPROVEN, entered.sequence)
     why = _STATES.get(state) if state else None
@@ -96,6 +101,11 @@ def _text(notice: Notice, incident: Incident) -> str:
             return f"Primum could not take back what it did for {incident.title}: {incident.reason}"
         case Why.KEPT_UNPROVEN:
             return f"Primum keeps a change for {incident.title} that it could not measure: {incident.reason}"
+        case Why.UNDO_IS_LATE:
+            return (
+                f"Primum is still taking back what it did for {incident.title}, and goes on trying: the log of its undo"
+                f" service says what it waits for, its cluster or another transaction's lock ({incident.reason})"
+            )
 
 
 def _do(notice: Notice, incident: Incident, url: str) -> list[Json]:
@@ -116,6 +126,8 @@ def _do(notice: Notice, incident: Incident, url: str) -> list[Json]:
                 _act("undo", f"primum undo {known.id}", "POST", f"{base}/api/transactions/{known.id}/undo")
                 for known in incident.transactions[-1:]
             ]
+        case Why.UNDO_IS_LATE:
+            pass
     return acts
 
 

@@ -28,3 +28,5 @@ class GatewaySettings(ServiceSettings):
     """A generic webhook that takes what needs a person. Empty: it is logged."""
     notify_timeout_s: float = Field(default=10, gt=0, lt=CLAIM_TTL_S)
     """How long it may take a message; a gateway's claim to tell it outlasts that."""
+    undo_late_s: Seconds = 900
+    """A person is told of an undo that takes longer: its cluster does not answer, or a lock is somebody else's."""

@@ -130,11 +130,21 @@ def _deadline(incident: Incident, transaction: Transaction, context: Context) ->
 
 async def _seize(incident: Incident, transaction: Transaction, context: Context) -> tuple[Incident, Transaction]:
     """Take the transaction over with a higher epoch."""
+    await _wait_for_locks(transaction, context)
     await context.heartbeats.beat(context.holder)
     seized = TransactionSeized(transaction=transaction.id, holder=context.holder)
     locks = locks_for(incident.id, transaction.id, transaction.plan, held=True)
     incident = await context.ledger.append(incident, seized, locks=locks)
     return incident, incident.transaction_of(transaction.id) or transaction
+
+
+async def _wait_for_locks(transaction: Transaction, context: Context) -> None:
+    """What was kept let its locks go; if another transaction has one now, that one ends first."""
+    for ref in transaction.plan.locked:
+        lock = await context.ledger.lock(ref)
+        if lock is not None and lock.held and lock.transaction != transaction.id:
+            reason = f"{ref} is locked by transaction {lock.transaction} of incident {lock.incident}"
+            raise Retry(reason, after_s=context.settings.holder_check_every_s)
 
 
 async def _fence(transaction: Transaction, context: Context) -> Sequence[str]:

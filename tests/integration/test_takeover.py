@@ -236,6 +236,20 @@ async def test_who_was_deaf_itself_takes_nobody_for_dead(core: Core) -> None:
     assert (await core.fold(incident)).state is State.UNDOING
 
 
+async def test_an_undo_says_whose_lock_it_waits_for(core: Core) -> None:
+    """What was kept let its locks go: while another transaction has one, its outcome comes first."""
+    incident, cause, before = await left_by_a_dead_mitigator(core)
+    (ours, *_) = (lock for lock in core.bus.locks.values() if lock.held)
+    undo = core.undo()
+    await undo.reconcile(incident)
+    core.bus.locks[ours.workload] = ours.but(incident="inc-other", transaction="txn-other")
+    with pytest.raises(Retry, match=f"{ours.workload} is locked by transaction txn-other of incident inc-other"):
+        await undo.reconcile(incident)
+    core.bus.locks[ours.workload] = ours.but(held=False)
+    await core.until(undo, incident, *ENDS)
+    await assert_nothing_is_left(core, incident, cause, before)
+
+
 async def test_another_mitigator_gives_the_wake_up_of_a_step_back(core: Core) -> None:
     """Its holder may need it: swallowed, the work would stand still until the next sweep."""
     incident, mitigator = await core.diagnosed(await core.broken_selector()), core.mitigator()

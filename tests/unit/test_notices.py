@@ -1,6 +1,7 @@
 """Who is told what, and when."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -11,14 +12,25 @@ from shared.domain.events import EVENT_TYPES, EVENTS, AlertJoined, Event, Kept, 
 from shared.domain.health import Symptom
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State, fold
-from shared.testing.builders import TRANSACTION, a_health, a_plan, a_reading, a_verdict, an_alert, recorded, story_to
+from shared.testing.builders import (
+    T0,
+    TRANSACTION,
+    a_health,
+    a_plan,
+    a_reading,
+    a_verdict,
+    an_alert,
+    recorded,
+    story_to,
+)
 
 INCIDENT = IncidentId("inc-1")
+LONG_AGO = T0 - timedelta(days=1)
 
 
 def due_after(events: Sequence[Event]) -> Notice | None:
-    """What is to be told after these events."""
-    return due(recorded(INCIDENT, events))
+    """What is to be told after these events, which nobody calls late."""
+    return due(recorded(INCIDENT, events), LONG_AGO)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +69,15 @@ def test_what_is_kept_without_proof_is_told() -> None:
     assert due_after(story) == Notice(Why.KEPT_UNPROVEN, len(story))
 
 
+def test_an_undo_that_takes_too_long_is_told_once() -> None:
+    """Its cluster does not answer, or a lock is somebody else's: it would be tried for ever, and in silence."""
+    history = recorded(INCIDENT, story_to(State.UNDOING))
+    entered = history[-1]
+    assert due(history, entered.at - timedelta(seconds=1)) is None
+    assert due(history, entered.at) == Notice(Why.UNDO_IS_LATE, entered.sequence)
+    assert due(history, entered.at + timedelta(hours=9)) == Notice(Why.UNDO_IS_LATE, entered.sequence)
+
+
 def test_observe_mode_disturbs_nobody() -> None:
     """A proposal is recorded; `primum report` is where it is read."""
     proposed = Proposed(plan=a_plan(), diff=("a line",), reason="observe mode")
@@ -72,7 +93,7 @@ def test_who_took_it_over_knows() -> None:
 def test_a_message_brings_the_whole_context() -> None:
     """Cause, evidence, diff, undo, and the exact command and request for each thing that can be done."""
     history = recorded(INCIDENT, story_to(State.AWAITING_APPROVAL))
-    notice = due(history)
+    notice = due(history, LONG_AGO)
     assert notice is not None
     told = message(notice, fold(INCIDENT, history), history, "http://primum.example")
     plan = a_plan()
