@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import nats
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.client import JetStreamContext
 
@@ -63,14 +62,11 @@ async def read_logbook(data: Path) -> Logbook:
         return await read_bus(server.url)
 
 
-async def read_bus(url: str) -> Logbook:
+async def read_bus(url: str, user: User | None = None) -> Logbook:
     """Read the streams of a NATS that runs; `url` may name several servers of one cluster, with commas between."""
-    connection = await nats.connect(url.split(","))
-    try:
+    async with connected(url, user) as connection:
         jetstream = connection.jetstream()
         return Logbook(*[await _read(jetstream, stream) for stream in ("ALERTS", "LEDGER", "FACTS", "DEAD")])
-    finally:
-        await connection.close()
 
 
 async def inbox(url: str, user: User) -> int:

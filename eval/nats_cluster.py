@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final, Self
 
 import nats
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_INBOX_PREFIX, Client
 from nats.js.errors import APIError
 
+from shared.adapters.nats_connection import User, inbox_prefix
 from shared.adapters.nats_server import EmbeddedNats
 from shared.ports.clock import Clock
 
@@ -26,11 +27,14 @@ cluster {{ name: "primum", listen: "127.0.0.1:{port}", routes: [{routes}] }}
 class NatsCluster:
     """`async with NatsCluster(folder, clock) as cluster:` has a leader, and all three nodes current.
 
-    `url` names all of them, with commas between. A node goes by its number. Raises NatsDidNotStart, TimeoutError.
+    `url` names all of them, with commas between. A node goes by its number. `more` goes into each one's configuration;
+    if that names users, `user` is who looks after the cluster. Raises NatsDidNotStart, TimeoutError.
     """
 
-    def __init__(self, folder: Path, clock: Clock, *, more: str = "", within_s: float = 30.0) -> None:
-        self._clock, self._within_s = clock, within_s
+    def __init__(
+        self, folder: Path, clock: Clock, *, more: str = "", user: User | None = None, within_s: float = 30.0
+    ) -> None:
+        self._clock, self._user, self._within_s = clock, user, within_s
         routes = _free_ports()
         mesh = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
         self.nodes = [
@@ -64,7 +68,13 @@ class NatsCluster:
 
     async def connect(self) -> Client:
         """Connect to whichever node answers."""
-        return await nats.connect(self.url.split(","), connect_timeout=2, error_cb=_expected)
+        return await nats.connect(
+            self.url.split(","),
+            connect_timeout=2,
+            error_cb=_expected,
+            nkeys_seed_str=self._user.key.seed if self._user else None,
+            inbox_prefix=inbox_prefix(self._user.name) if self._user else DEFAULT_INBOX_PREFIX,
+        )
 
     async def leader_of(self, stream: str) -> int:
         """Return the node that leads a stream. Raises TimeoutError if none does in time."""

@@ -12,7 +12,7 @@ from eval.logbook import Logbook, to_ms
 from eval.scenarios.scenario import Expected
 from shared.domain.cluster import MARK
 from shared.domain.errors import IllegalTransition
-from shared.domain.events import EVENTS
+from shared.domain.events import EVENTS, Event
 from shared.domain.incident import State, advance
 
 Line = Mapping[str, Any]
@@ -179,13 +179,18 @@ def ending(logbook: Logbook, expected: Sequence[Expected]) -> list[str]:
     return problems
 
 
+def event_of(line: Line) -> Event:
+    """The event that a line of the ledger is."""
+    body = {key: value for key, value in line.items() if key not in ("subject", "sequence", "headers")}
+    return EVENTS.validate_json(json.dumps(body))
+
+
 def _not_closed(name: str, events: Sequence[Line]) -> list[str]:
     """Walk the table, as everybody who reads the ledger must be able to."""
     state: State | None = None
     for event in events:
-        body = {key: value for key, value in event.items() if key not in ("subject", "sequence", "headers")}
         try:
-            state = advance(state, EVENTS.validate_json(json.dumps(body)))
+            state = advance(state, event_of(event))
         except IllegalTransition as error:
             return [f"{name}: {error} (sequence {event['sequence']})"]
     return [] if state is State.CLOSED else [f"{name} ended as {state}"]

@@ -83,14 +83,15 @@ class Row:
             "restarts": dict(self.restarts),
             "scenarios": list(self.scenarios),
             "trouble": self.trouble,
-            "problems": [*self.problems, *(line for name, found in lists.items() for line in _told(name, found))],
+            "problems": [*self.problems, *(line for name, found in lists.items() for line in told(name, found))],
             "story": [] if self.ok else self.story,
             "ready_s": self.ready_s,
             "elapsed_s": self.elapsed_s,
         }
 
 
-def _told(name: str, found: Sequence[str]) -> list[str]:
+def told(name: str, found: Sequence[str]) -> list[str]:
+    """The first lines of what a count counts."""
     more = len(found) - _MOST_TOLD
     return [f"{name}: {line}" for line in found[:_MOST_TOLD]] + ([f"{name}: and {more} more"] if more > 0 else [])
 
@@ -109,7 +110,7 @@ async def play(case: Case, seed: int, within_s: float = ENDS_WITHIN_S, sabotage:
         try:
             stage = await stack.enter_async_context(Stage(seed, _organs(case, data, people.url, sabotage), data))
             row.ready_s = round(clock.monotonic_s() - began_s, 1)
-            await _Run(case, row, stage, clock, within_s).play()
+            await Run(case, row, stage, clock, within_s).play()
         except PrimumError as error:
             row.problems.append(str(error))
         row.told_again = people.told_again
@@ -133,7 +134,7 @@ def _organs(case: Case, data: Path, people: str, sabotage: str) -> Organs:
     )
 
 
-class _Run:
+class Run:
     """One case under way on its stage."""
 
     def __init__(self, case: Case, row: Row, stage: Stage, clock: SystemClock, within_s: float) -> None:
@@ -174,7 +175,7 @@ class _Run:
             name: child.restarts for name, child in self._stage.supervisor.children.items() if child.restarts
         }
         await self._stage.stop_primum()
-        self._count(await read_logbook(self._stage.data))
+        self._count(await self._read())
 
     async def _befall(self) -> None:
         if self._case.outside is not None:
@@ -239,13 +240,16 @@ class _Run:
         if failing > FAILING_AT_MOST:
             self._row.problems.append(f"{failing:.1%} of users' requests still fail")
 
+    async def _read(self) -> Logbook:
+        return await read_logbook(self._stage.data)
+
     def _count(self, logbook: Logbook) -> None:
         row, expected = self._row, self._expected
         told = self._stage.lab.alertmanager.deliveries
         if not logbook.alerts:
             row.problems.append("no alert was ever stored: this row shows nothing")
         row.incidents = len(count.incidents_of(logbook))
-        row.lost = count.lost(logbook, told, _confirmed(self._stage.data / CONFIRMED))
+        row.lost = count.lost(logbook, told, confirmed(self._stage.data / CONFIRMED))
         row.doubled = count.doubled(logbook, self._writes, sum(one.incidents for one in expected))
         row.orphaned = logbook.orphaned()
         row.problems += count.ending(logbook, expected)
@@ -253,5 +257,6 @@ class _Run:
         row.story = count.story(logbook)
 
 
-def _confirmed(file: Path) -> list[Mapping[str, Any]]:
+def confirmed(file: Path) -> list[Mapping[str, Any]]:
+    """What the bus confirmed to the services, as they wrote it down."""
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []

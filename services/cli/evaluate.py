@@ -104,3 +104,21 @@ def storm(  # noqa: PLR0913 - one parameter an option
     chosen = (seed,) if seed is not None else tuple(range(1, seeds + 1))
     options = run.Options(alerts, tuple(causes or (1, 3)), chosen, whole, sabotage, as_json)
     raise typer.Exit(run.main(options))
+
+
+@evaluate.command(epilog="Example: primum eval replicas --only rolling-restart --seed 7 --json")
+def replicas(  # noqa: PLR0913 - one parameter an option
+    *,
+    seed: Annotated[int | None, typer.Option(help="Of chance; with the same one a row is played again.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="One case, by its name; repeatable.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Two cases that stand for all, in a minute.")] = False,
+    within_s: Annotated[float, typer.Option("--within", min=1, help="Seconds in which a row must be over.")] = 100,
+    sabotage: Annotated[
+        str, typer.Option(help="A defect on purpose: no-compare-and-swap or ack-before-append. It must be seen.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Two and three of each service, restarted in a storm, on a bus that loses its leader; status 1 unless all is 0."""
+    from eval.replicas import run
+
+    raise typer.Exit(run.main(run.Options(seed, tuple(only or ()), quick, within_s, sabotage, as_json)))
