@@ -15,11 +15,12 @@ from eval.simulation.process import Process
 from eval.simulation.story import Story
 from eval.simulation.ways import Way
 from shared.adapters.nats_dead import DeadLetter
+from shared.domain.acceptance import Heard, hear
 from shared.domain.alert import Alert
 from shared.domain.append import draft
 from shared.domain.events import Base, Event, Owner, Recorded
 from shared.domain.ids import EventId, IncidentId
-from shared.domain.incident import Incident, apply
+from shared.domain.incident import Incident
 from shared.ports.clock import Clock
 from shared.testing.memory_ledger import MemoryBus, MemoryLedger
 
@@ -156,6 +157,15 @@ class Asker(NamedTuple):
 
 
 @dataclass
+class Known:
+    """How far an incident was read, and what came of it."""
+
+    folded: Incident
+    counting: list[Recorded] = field(default_factory=list)
+    read: int = 0
+
+
+@dataclass
 class SimBus(MemoryBus):
     """MemoryBus with the folds kept, and with what a landing stored told on once the whole of it is stored."""
 
@@ -166,9 +176,12 @@ class SimBus(MemoryBus):
     wakes_on: dict[Owner, frozenset[type[Base]]] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
     inbox: list[Alert] = field(default_factory=list)
-    folds: dict[IncidentId, tuple[int, Incident]] = field(default_factory=dict)
+    heard: dict[IncidentId, Known] = field(default_factory=dict)
+    forged: set[int] = field(default_factory=set)
+    """The sequences of what an intruder put among the events, whoever signed it."""
     fresh: list[Recorded] = field(default_factory=list)
     on_stored: Callable[[list[Recorded]], None] = lambda _: None
+    on_forged: Callable[[Recorded], None] = lambda _: None
     on_pause_read: Callable[[Asker, str | None], None] = lambda *_: None
     asker: Asker | None = None
     """Whose request lands now."""
@@ -188,13 +201,34 @@ class SimBus(MemoryBus):
         return sum(durable.pending for durable in self.durables.values())
 
     def folded(self, incident: IncidentId) -> Incident:
-        """The incident as its stored events make it."""
-        events = self.events.get(incident, [])
-        count, folded = self.folds.get(incident, (0, Incident(id=incident)))
-        for record in events[count:]:
-            folded = apply(folded, record)
-        self.folds[incident] = (len(events), folded)
-        return folded
+        """The incident as a reader makes it of what is stored, by the rule of acceptance."""
+        return self.known(incident).folded
+
+    def known(self, incident: IncidentId) -> Known:
+        """The same, with the events that count."""
+        known = self.heard.setdefault(incident, Known(Incident(id=incident)))
+        for record in self.events.get(incident, [])[known.read :]:
+            signed_by = None if record.sequence in self.unsigned else record.by
+            known.folded, why = hear(known.folded, Heard(record.sequence, record, signed_by))
+            known.read += 1
+            if why is None:
+                known.counting.append(record)
+        return known
+
+    def said(self, incident: IncidentId) -> list[Recorded]:
+        """What the services said, and nobody else: the truth, by which a referee goes."""
+        return [record for record in self.events.get(incident, []) if record.sequence not in self.forged]
+
+    def forge(self, record: Recorded, *, signed: bool) -> None:
+        """Store a message as somebody puts it who lacks its owner's key; it wakes whom the real one would."""
+        self.sequence += 1
+        put = record.model_copy(update={"sequence": self.sequence})
+        self.events.setdefault(record.incident, []).append(put)
+        self.forged.add(put.sequence)
+        if not signed:
+            self.unsigned.add(put.sequence)
+        self._wake(put)
+        self.on_forged(put)
 
     def tell_on(self) -> None:
         """Show what was stored to the referee, and wake the services that subscribe to it."""
@@ -205,11 +239,12 @@ class SimBus(MemoryBus):
             self.story.tell("event", str(record.by), f"{record.incident} {said_of(record)}")
         self.on_stored(fresh)
         for record in fresh:
-            for owner, events in self.wakes_on.items():
-                if type(record.event) in events:
-                    self._publish(
-                        owner, "LEDGER", f"primum.ledger.{record.incident}.{record.event.name}", record.incident
-                    )
+            self._wake(record)
+
+    def _wake(self, record: Recorded) -> None:
+        for owner, events in self.wakes_on.items():
+            if type(record.event) in events:
+                self._publish(owner, "LEDGER", f"primum.ledger.{record.incident}.{record.event.name}", record.incident)
 
     def set_timer(self, owner: Owner, incident: IncidentId, after_s: float) -> None:
         """One timer an incident and a service; a new one replaces the last."""
@@ -246,6 +281,9 @@ class NearLedger(MemoryLedger):
 
     async def fold(self, incident: IncidentId) -> Incident:
         return self._sim.folded(incident)
+
+    async def history(self, incident: IncidentId) -> Sequence[Recorded]:
+        return tuple(self._sim.known(incident).counting)
 
     def _draft(self, incident: Incident, events: Sequence[Event]) -> Sequence[Recorded]:
         ids = [EventId(self._bus.identity.new("evt")) for _ in events]

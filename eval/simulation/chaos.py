@@ -17,9 +17,11 @@ from eval.scenarios.wrong_image import WrongImage
 from eval.scenarios.wrong_selector import WrongSelector
 from eval.simulation.bus import Flaky
 from eval.simulation.cluster import ApiTrouble
+from eval.simulation.intruder import Intruder, targets
 from eval.simulation.plan import CALM_S, Fault
-from eval.simulation.process import draw_blow
+from eval.simulation.process import Blow, draw_blow
 from eval.simulation.ways import Trouble, Way
+from services.gateway.decide import plans_shown
 from shared.domain.change import Patch
 from shared.domain.cluster import HOLD, Kind
 from shared.domain.events import Owner
@@ -203,6 +205,12 @@ async def _freeze(simulation: "Simulation", fault: Fault) -> None:
     _aim(simulation, fault, fault.lasts_s)
 
 
+async def _late_hand(simulation: "Simulation", fault: Fault) -> None:
+    """Whoever of the mitigators writes next is held fast before its write, until long after it was given up."""
+    for process in simulation.running(Owner.MITIGATOR):
+        process.aim(Blow(calls=1, before=True, freeze_s=fault.lasts_s, on="patch"))
+
+
 def _aim(simulation: "Simulation", fault: Fault, freeze_s: float | None) -> None:
     rng, owner = _rng(simulation, fault), Owner(str(fault.how["service"]))
     running = simulation.running(owner)
@@ -232,6 +240,14 @@ async def _pause(simulation: "Simulation", fault: Fault) -> None:
 async def _order(simulation: "Simulation", fault: Fault) -> None:
     del fault
     await simulation.operator.meddle()
+
+
+async def _strike(simulation: "Simulation", fault: Fault) -> None:
+    """Somebody puts a message into the ledger: unsigned, signed by whom it does not belong to, or a second time."""
+    bus = simulation.bus
+    seen = targets(bus, simulation.referee.states, lambda known: plans_shown(bus.said(known)))
+    put = Intruder(bus, _rng(simulation, fault)).strike(fault.kind, seen)
+    simulation.story.tell("forged", "intruder", f"{fault.kind}: {put}")
 
 
 def _ledger(simulation: "Simulation") -> Way:
@@ -279,8 +295,12 @@ PLAYS: Final[Mapping[str, Play]] = {
     "prometheus-stuck": _stuck,
     "people-deaf": _on_way(_people, _down),
     "kill": _kill,
+    "late-hand": _late_hand,
     "freeze": _freeze,
     "clock-jump": _clock,
     "pause": _pause,
     "order": _order,
+    "forged": _strike,
+    "stolen": _strike,
+    "replayed": _strike,
 }

@@ -81,6 +81,7 @@ class Tally:
             "writes": self.counts["write"],
             "crashes": self.counts["kill"],
             "pauses": self.counts["freeze"],
+            "forgeries": self.counts["forged"],
             "faults": self.counts["fault"],
             "alerts": self.counts["alerts"],
             "orders": self.counts["order"],
@@ -202,8 +203,9 @@ def _in_words(tally: Tally) -> Sequence[str]:
         lines.append(f"seed {failure.seed} breaks: {failure.invariant}: {failure.how}")
     said: Mapping[str, Any] = tally.as_json()
     lines.append(
-        f"{tally.played} seeds from {tally.options.first} on: {len(tally.failures)} broken; {said['events']} events, "
-        f"{said['writes']} writes, {said['crashes']} crashes, {said['pauses']} pauses, {said['faults']} faults in "
-        f"{tally.virtual_s / 3600:.1f} h of virtual time, {said['elapsed_s']} s ({said['seeds_per_s']} seeds a second)"
+        f"{tally.played} seeds from {tally.options.first} on: {len(tally.failures)} broken; "
+        + ", ".join(f"{said[what]} {what}" for what in ("events", "writes", "crashes", "pauses", "forgeries", "faults"))
+        + f" in {tally.virtual_s / 3600:.1f} h of virtual time, {said['elapsed_s']} s "
+        f"({said['seeds_per_s']} seeds a second)"
     )
     return lines

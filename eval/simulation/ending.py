@@ -62,7 +62,7 @@ def _untold(simulation: "Simulation") -> list[IncidentId]:
 def _told(simulation: "Simulation", incident: IncidentId) -> bool:
     """Whether somebody was told since it came to stand there, or stands behind it, or observes only."""
     entered, state = None, None
-    for record in simulation.bus.events[incident]:
+    for record in simulation.bus.said(incident):
         after = advance(state, record.event)
         if after is not state or isinstance(record.event, TakenOver):
             entered = record
@@ -126,7 +126,7 @@ def _unsaid(simulation: "Simulation") -> Iterator[str]:
 def _is_over(simulation: "Simulation", incident: IncidentId) -> bool:
     if simulation.referee.states[incident] is not State.CLOSED:
         return False
-    last = simulation.bus.events[incident][-1].event
+    last = simulation.bus.said(incident)[-1].event
     return not isinstance(last, Closed | Merged)
 
 

@@ -92,6 +92,7 @@ def draw(seed: int) -> Plan:
     breaks = [_break(rng, at_s) for at_s in _moments(rng, rng.choice((1, 1, 1, 2, 2, 3)), 2.0, 0.35)]
     troubles = [_trouble(rng, at_s) for at_s in _moments(rng, rng.choice((0, 1, 2, 3, 4, 6)), 0.0, 0.95)]
     blows = [_blow(rng, at_s) for at_s in _moments(rng, rng.choice((0, 1, 2, 3, 5, 8)), 5.0, 0.6)]
+    intruders = [_intrusion(rng, at_s) for at_s in _moments(rng, rng.choice((0, 0, 1, 2, 3)), 45.0, 0.95)]
     people = [_person(rng, at_s) for at_s in _moments(rng, rng.choice((0, 0, 1, 2, 3, 5)), 40.0, 0.95)]
     return Plan(
         seed=seed,
@@ -103,7 +104,7 @@ def draw(seed: int) -> Plan:
             Owner.MITIGATOR: rng.choice((1, 1, 2, 3)),
             Owner.UNDO: rng.choice((1, 1, 2)),
         },
-        faults=tuple(sorted([*breaks, *troubles, *blows, *people], key=lambda fault: fault.at_s)),
+        faults=tuple(sorted([*breaks, *troubles, *blows, *intruders, *people], key=lambda fault: fault.at_s)),
     )
 
 
@@ -121,6 +122,8 @@ def _break(rng: random.Random, at_s: float) -> Fault:
 def _blow(rng: random.Random, at_s: float) -> Fault:
     owner = rng.choices(list(Owner), (1, 1, 1, 3, 2))[0]
     on = rng.choice(MOMENTS[owner]) if rng.random() < 0.8 else ""
+    if rng.random() < 0.1:
+        return Fault(at_s, "late-hand", round(rng.uniform(12, 60), 1), {})
     if rng.random() < 0.3:
         return Fault(at_s, "freeze", round(rng.uniform(3, 60), 1), {"service": str(owner), "on": on})
     return Fault(at_s, "kill", round(rng.uniform(0.5, 40), 1), {"service": str(owner), "on": on})
@@ -163,6 +166,10 @@ def _trouble(rng: random.Random, at_s: float) -> Fault:
     kind = rng.choice(list(_TROUBLES))
     lasts_s = min(rng.choice((rng.uniform(2, 25), rng.uniform(20, 90), rng.uniform(60, CALM_S))), CALM_S - at_s)
     return Fault(at_s, kind, round(lasts_s, 1), _TROUBLES[kind](rng))
+
+
+def _intrusion(rng: random.Random, at_s: float) -> Fault:
+    return Fault(at_s, rng.choice(("forged", "stolen", "replayed")), 0.0, {"target": rng.randrange(1000)})
 
 
 def _person(rng: random.Random, at_s: float) -> Fault:

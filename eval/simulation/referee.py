@@ -126,9 +126,26 @@ class Referee:
                 self._deal(record)
             for record in fresh:
                 self._keys(record)
+                self._believed(record)
             self._locks()
         except InvariantBrokenError as breach:
             self.whistle(breach)
+
+    def on_forged(self, record: Recorded) -> None:
+        """Look at what somebody put there without its owner's key."""
+        if self.broken is not None:
+            return
+        self._sequences[record.incident] = record.sequence
+        try:
+            self._believed(record)
+        except InvariantBrokenError as breach:
+            self.whistle(breach)
+
+    def _believed(self, record: Recorded) -> None:
+        """Every reader stands where what was said by the services leads, whatever else is stored beside it."""
+        folded, state = self._bus.folded(record.incident), self.states.get(record.incident)
+        how = f"{record.incident} is {state}, and whoever reads it takes it for {folded.state}"
+        self._must(folded.state is state, "forgeries count for nothing", how)
 
     def _walk(self, record: Recorded) -> None:
         """Each step is in the table, by an owner, and after the last one."""

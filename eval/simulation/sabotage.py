@@ -14,10 +14,10 @@ from shared.bus.service import Duties
 from shared.domain.alert import Alert
 from shared.domain.change import Patch
 from shared.domain.cluster import Object
-from shared.domain.errors import ObjectMoved
+from shared.domain.errors import IllegalTransition, ObjectMoved
 from shared.domain.events import Event, Owner
 from shared.domain.ids import IncidentId
-from shared.domain.incident import Incident
+from shared.domain.incident import Incident, apply
 from shared.domain.transaction import Lock, Transaction
 
 
@@ -123,9 +123,28 @@ def _skips_the_unconfirmed(outside: Outside) -> None:
     outside.ledgers = ledger
 
 
+class _Gullible(NearLedger):
+    """Believes whatever has a place in the table, whoever put it there."""
+
+    async def fold(self, incident: IncidentId) -> Incident:
+        folded = Incident(id=incident)
+        for record in self._sim.events.get(incident, []):
+            with contextlib.suppress(IllegalTransition):
+                folded = apply(folded, record)
+        return folded
+
+
+def _believes_anybody(outside: Outside) -> None:
+    def ledger(process: Process, bus: SimBus) -> FarLedger:
+        return FarLedger(process, bus, _Gullible(bus, process.owner, ProcessClock(process)))
+
+    outside.ledgers = ledger
+
+
 SABOTAGES: Final[Mapping[str, Callable[[Outside], None]]] = {
     "no-compare-and-swap": _without_compare_and_swap,
     "ack-before-append": _acknowledges_first,
     "ignores-the-epoch": _ignores_the_epoch,
     "undo-skips-the-unconfirmed": _skips_the_unconfirmed,
+    "believes-anybody": _believes_anybody,
 }

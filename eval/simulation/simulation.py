@@ -101,6 +101,7 @@ class Simulation:
         self.callers = Callers(self.loop, random.Random(f"calls {seed}"), self.story, self._gateways)
         self.operator = Operator(self.loop, random.Random(f"operator {seed}"), self.callers, self._open_ones, CALM_S)
         self.referee = Referee(self.bus, self.world.store, self.story, self.plan.mode, self.callers.ordered)
+        self.bus.on_forged = self.referee.on_forged
         self.bus.on_stored, self.bus.on_pause_read = self.referee.on_stored, self.referee.on_pause_read
         self.api.on_write = self.referee.on_write
         self.outside = Outside(
@@ -261,7 +262,7 @@ class Simulation:
                     "state": str(state),
                     "sequence": incident.sequence,
                     "pending": incident.pending.hash if incident.pending else "",
-                    "plans": plans_shown(self.bus.events[known]),
+                    "plans": plans_shown(self.bus.said(known)),
                     "transactions": [deal.id for deal in incident.transactions],
                 }
             )
