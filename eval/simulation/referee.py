@@ -219,6 +219,7 @@ class Referee:
                 deal.state, deal.holds = "kept", False
             case UndoRequested():
                 deal = self.deals[event.transaction]
+                self._alone(deal, "is to be undone")
                 if deal.state != "undoing":
                     deal.holds = deal.state == "under way"
                     deal.state, deal.seized_by = "undoing", ""
@@ -236,7 +237,7 @@ class Referee:
             case Undone() | UndoneUntried() | UndoneForGood():
                 self._undone(record, event)
             case UndoStuck():
-                self._by_seizer(record, self.deals[event.transaction])
+                self._by_verifier(record, self.deals[event.transaction])
                 self.deals[event.transaction].state = "stuck"
             case _:
                 pass
@@ -254,9 +255,7 @@ class Referee:
 
     def _opens(self, record: Recorded, event: TransactionOpened) -> None:
         deal = Deal(event.transaction, record.incident, event.plan, event.holder, record.sequence)
-        others = [one.id for one in self.deals.values() if one.incident == record.incident]
-        under_way = [one for one in others if self.deals[one].state in ("under way", "undoing")]
-        self._must(not under_way, "one transaction at a time", f"{deal.id} begins beside {under_way}")
+        self._alone(deal, "begins")
         self._must(event.transaction not in self.deals, "one transaction at a time", f"{deal.id} begins twice")
         self.deals[deal.id] = deal
         self._by_holder(record, deal)
@@ -266,6 +265,12 @@ class Referee:
             self._fail("approvals", f"{deal.id} begins in observe mode")
         elif self._mode is Mode.SUGGEST or event.plan.destructive:
             self._must(approved, "approvals", f"{deal.id} begins without an approval of {event.plan.hash}")
+
+    def _alone(self, deal: Deal, what: str) -> None:
+        """No other transaction of its incident is under way."""
+        others = [one.id for one in self.deals.values() if one.incident == deal.incident and one.id != deal.id]
+        under_way = [one for one in others if self.deals[one].state in ("under way", "undoing")]
+        self._must(not under_way, "one transaction at a time", f"{deal.id} {what} beside {under_way}")
 
     def _intends(self, record: Recorded, event: Intended) -> None:
         deal = self.deals[event.transaction]
@@ -278,8 +283,7 @@ class Referee:
 
     def _undone(self, record: Recorded, event: Undone | UndoneUntried | UndoneForGood) -> None:
         deal = self.deals[event.transaction]
-        if not set(deal.intents) <= deal.undone:  # once all is back, any undo process verifies it
-            self._by_seizer(record, deal)
+        self._by_verifier(record, deal)
         left = sorted(set(deal.intents) - deal.undone)
         self._must(not left, "nothing is left behind", f"{deal.id} is said to be undone, steps {left} were not")
         deal.state, deal.holds = "undone", False
@@ -319,6 +323,11 @@ class Referee:
             "only who seized it undoes it",
             f"{deal.id} of {deal.seized_by}: {record.event.name} by {asker.process.name if asker else 'nobody'}",
         )
+
+    def _by_verifier(self, record: Recorded, deal: Deal) -> None:
+        """Once all is back, any undo process may say how that looks."""
+        if not set(deal.intents) <= deal.undone:
+            self._by_seizer(record, deal)
 
     def _not_paused(self, what: str) -> None:
         """It looked whether Primum is paused before each step, and was told that it is not."""

@@ -123,6 +123,7 @@ async def _verify_epoch(incident: Incident, transaction: Transaction, context: C
 
 
 async def _take_back(incident: Incident, transaction: Transaction, why: UndoWhy, reason: str, context: Context) -> None:
-    if incident.state is not State.MITIGATING:
-        return
+    current = incident.transaction
+    if incident.state is not State.MITIGATING or current is None or current.id != transaction.id:
+        return  # it was taken back already, and another one may be under way
     await context.ledger.append(incident, UndoRequested(transaction=transaction.id, why=why, reason=reason))

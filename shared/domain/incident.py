@@ -339,10 +339,24 @@ _InTransaction = (
 )
 
 
+_IN_THE_CLUSTER: Final = frozenset({Outcome.KEPT, Outcome.STUCK})
+_CONCERNED: Final[Mapping[State | None, frozenset[Outcome]]] = {
+    State.MITIGATING: frozenset({Outcome.UNDER_WAY}),
+    State.VALIDATING: frozenset({Outcome.UNDER_WAY}),
+    State.UNDOING: frozenset({Outcome.UNDOING}),
+}
+"""Which transactions an event can be about: the one under way, the one being taken back, else one that stayed.
+
+Else a holder that wakes up late could ask for its old transaction's undo while the next one writes, and orphan that.
+"""
+
+
 def _in_transaction(incident: Incident, record: Recorded, event: _InTransaction) -> Mapping[str, object]:
     known = incident.transaction_of(event.transaction)
     if known is None:
         raise IllegalTransition(f"{event.name} names transaction {event.transaction}, which was never opened")
+    if known.outcome not in _CONCERNED.get(incident.state, _IN_THE_CLUSTER):
+        raise IllegalTransition(f"{event.name} names transaction {known.id}, which is {known.outcome}")
     changed = known.model_copy(update=_transaction_changes(known, record, event))
     changes: dict[str, object] = {
         "transactions": tuple(changed if other.id == known.id else other for other in incident.transactions)

@@ -5,7 +5,7 @@ import pytest
 from services.undo.listening import Listening
 from shared.domain.cause import Cause
 from shared.domain.errors import ClusterForbidden, Retry
-from shared.domain.events import Owner, UndoneForGood, UndoRequested, UndoStepApplied, UndoStuck, UndoWhy
+from shared.domain.events import Diagnosed, Owner, UndoneForGood, UndoRequested, UndoStepApplied, UndoStuck, UndoWhy
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
 from shared.domain.transaction import Outcome
@@ -124,6 +124,25 @@ async def test_a_late_mitigator_that_reads_again_does_not_get_past_the_fence(cor
     mitigator.moments.at("before write", annotate)
     await mitigator.reconcile(incident)
     await assert_nothing_is_left(core, incident, cause, before)
+
+
+async def test_a_late_mitigator_leaves_the_next_transaction_alone(core: Core) -> None:
+    """Its own was taken back, and another mitigator is at the next one: its undo would orphan that."""
+    cause = await core.broken_selector()
+    incident, late, other = await core.diagnosed(cause), core.mitigator(), core.mitigator("mitigator-2")
+
+    async def freeze() -> None:
+        core.falls_silent(late)
+        await core.until(core.undo(), incident, State.PLANNING)
+        await other.reconcile(incident)
+        await core.says(Owner.DIAGNOSER, incident, Diagnosed(causes=(cause,), looked_at=("everything",)))
+        await core.killed(other, incident, "before write")
+
+    late.moments.at("before write", freeze)
+    await late.reconcile(incident)
+    folded = await core.fold(incident)
+    assert folded.state is State.MITIGATING
+    assert [known.outcome for known in folded.transactions] == [Outcome.UNDONE, Outcome.UNDER_WAY]
 
 
 async def test_somebodys_edit_after_ours_stays_and_a_person_is_called(core: Core) -> None:

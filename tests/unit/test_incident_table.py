@@ -7,8 +7,11 @@ import pytest
 
 from shared.domain import events
 from shared.domain.errors import IllegalTransition
-from shared.domain.events import EVENT_TYPES, Base, Owner
-from shared.domain.incident import IGNORED, TRANSITIONS, State, advance
+from shared.domain.events import EVENT_TYPES, Base, Owner, Recorded, TransactionSeized, UndoRequested, UndoWhy
+from shared.domain.ids import EventId, TransactionId
+from shared.domain.incident import IGNORED, TRANSITIONS, State, advance, apply
+from shared.domain.transaction import Outcome
+from shared.testing.builders import HOLDER, T0, an_incident
 
 # One line for each event: who may append it, and from -> to. `-` is an incident that was never opened.
 EXPECTED: Final = """
@@ -112,3 +115,18 @@ def test_every_state_can_be_reached_and_only_closed_is_an_end() -> None:
     """No state is decoration, and none is a trap."""
     assert {row.next for row in TRANSITIONS.values()} == set(State)
     assert {state for state in State if not any(start is state for start, _ in TRANSITIONS)} == {State.CLOSED}
+
+
+@pytest.mark.parametrize("state", [State.MITIGATING, State.VALIDATING, State.UNDOING])
+def test_an_undo_is_of_the_transaction_that_is_concerned(state: State) -> None:
+    """What was undone already stays so: else the transaction that is under way beside it would be orphaned."""
+    now = an_incident(state)
+    over = now.transactions[0].but(id=TransactionId("txn-before"), outcome=Outcome.UNDONE)
+    both = now.but(transactions=(over, *now.transactions))
+    asked = UndoRequested(transaction=over.id, why=UndoWhy.STEP_FAILED, reason="it was refused")
+    said = TransactionSeized(transaction=over.id, holder=HOLDER) if state is State.UNDOING else asked
+    record = Recorded(
+        incident=both.id, id=EventId("late"), sequence=both.sequence + 1, at=T0, by=Owner.UNDO, event=said
+    )
+    with pytest.raises(IllegalTransition, match="txn-before, which is undone"):
+        apply(both, record)
