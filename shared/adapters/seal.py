@@ -32,12 +32,16 @@ class Seal:
             raise PrimumError(f"the keyring does not have this key for the {owner}", advice=ADVICE)
         self.owner, self.key, self._keyring = owner, key, keyring
 
-    def on(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        """Return the headers with their owner and the signature of all."""
+    def on(self, subject: str, headers: Mapping[str, str], body: bytes, *, read_again: bool = True) -> dict[str, str]:
+        """Return the headers with their owner and the signature of all.
+
+        What this service will not read again itself is not remembered: a storm of it would drive out what is.
+        """
         said = {**headers, OWNER: str(self.owner)}
         data = signed_bytes(subject, said, body)
         signature = self.key.sign(data)
-        self._keyring.made(self.owner, data, signature)
+        if read_again:
+            self._keyring.made(self.owner, data, signature)
         return {**said, SIGNATURE: base64.b64encode(signature).decode()}
 
     def signer(self, stored: Stored) -> Owner | None:

@@ -1,5 +1,6 @@
 """Trace context (W3C `traceparent`) on its way through the bus: continued where it came in, made where none is."""
 
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,9 +29,14 @@ def traceparent(incident: str, event: str) -> dict[str, str]:
     headers: dict[str, str] = {}
     _PROPAGATOR.inject(headers)
     if not headers:
-        trace_id, span_id = _hex(incident, 32), _hex(f"{incident}/{event}", 16)
+        trace_id, span_id = _trace_id(incident), _hex(f"{incident}/{event}", 16)
         headers["traceparent"] = f"00-{trace_id}-{span_id}-01"
     return headers
+
+
+@functools.lru_cache(maxsize=256)
+def _trace_id(incident: str) -> str:
+    return _hex(incident, 32)
 
 
 def _hex(text: str, digits: int) -> str:
