@@ -17,6 +17,7 @@ from services.cli.supervisor import SERVICES
 
 HEARTBEAT_TTL_S: Final = 3.0
 """Shorter than a team's 10 s, so that a row ends sooner; the beat stays at 1 s."""
+HOLDER_CHECK_EVERY_S: Final = 0.5
 ACK_WAIT_S: Final = 6.0
 """Shorter than a team's 30 s: what a dead process held is handed out again after it."""
 HOLD_S: Final = HEARTBEAT_TTL_S + 3.0
@@ -133,22 +134,21 @@ def _at_edges() -> Iterator[Case]:
 
 def _frozen() -> Iterator[Case]:
     """Longer than a heartbeat is believed: who held a transaction has lost it when it wakes up."""
-    for victim, kinds, edges in (
-        ("gateway", QUICK, ("before put",)),
-        ("detector", QUICK, ("before Opened", "before Quiet")),
-        ("diagnoser", QUICK, ("before Diagnosed",)),
-        ("mitigator", QUICK, ("before Intended", "before write", "before StepApplied", "before Kept")),
-        ("undo", UNDONE, ("before UndoIntended", "before write", "before Undone")),
+    for victim, kinds, rows in (
+        ("gateway", QUICK, (("put",),)),
+        ("detector", QUICK, (("Opened", "Quiet"),)),
+        ("diagnoser", QUICK, (("Diagnosed",),)),
+        ("mitigator", QUICK, (("Intended",), ("write",), ("StepApplied",), ("Kept",))),
+        ("undo", UNDONE, (("UndoIntended", "write", "Undone"),)),
         (NATS, QUICK, ()),
     ):
-        yield Case(
-            victim,
-            f"frozen {HOLD_S:g} s at random",
-            kinds,
-            outside=AtRandom((victim,), _UNDONE_LIFE_S if kinds is UNDONE else _QUICK_LIFE_S, Act.FREEZE, HOLD_S),
-        )
-        for edge in edges:
-            yield Case(victim, f"frozen {HOLD_S:g} s {edge}", kinds, (Blow(victim, edge, (victim,), Act.FREEZE),))
+        life_s = _UNDONE_LIFE_S if kinds is UNDONE else _QUICK_LIFE_S
+        at_random = AtRandom((victim,), life_s, Act.FREEZE, HOLD_S)
+        yield Case(victim, f"frozen {HOLD_S:g} s at random", kinds, outside=at_random)
+        for names in rows:
+            blows = tuple(Blow(victim, f"before {name}", (victim,), Act.FREEZE) for name in names)
+            said = " and ".join(f"before {name}" for name in names)
+            yield Case(victim, f"frozen {HOLD_S:g} s {said}", kinds, blows)
     for edge in ("after Intended", "after Applied"):
         blow = Blow("mitigator", edge, (NATS,), Act.FREEZE)
         yield Case(NATS, f"frozen {HOLD_S:g} s {edge} of mitigator", QUICK, (blow,))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import resource
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -15,7 +16,7 @@ import nats.errors
 
 from eval.crash import count
 from eval.crash.edges import CONFIRMED
-from eval.crash.matrix import ACK_WAIT_S, HEARTBEAT_TTL_S, HOLD_S, Case
+from eval.crash.matrix import ACK_WAIT_S, HEARTBEAT_TTL_S, HOLD_S, HOLDER_CHECK_EVERY_S, Case
 from eval.crash.outside import FullDisk, small_disk, thaw
 from eval.crash.people import People
 from eval.crash.trouble import FOLDER, SABOTAGE, Act, to_environment
@@ -59,6 +60,8 @@ class Row:
     story: list[str] = field(default_factory=list)
     ready_s: float = 0.0
     """When everything ran and the faults could come."""
+    cpu_s: float = 0.0
+    """Of the lab, the services and NATS together: what a row costs a machine that has more to do."""
     elapsed_s: float = 0.0
 
     @property
@@ -86,6 +89,7 @@ class Row:
             "problems": [*self.problems, *(line for name, found in lists.items() for line in told(name, found))],
             "story": [] if self.ok else self.story,
             "ready_s": self.ready_s,
+            "cpu_s": self.cpu_s,
             "elapsed_s": self.elapsed_s,
         }
 
@@ -115,7 +119,14 @@ async def play(case: Case, seed: int, within_s: float = ENDS_WITHIN_S, sabotage:
             row.problems.append(str(error))
         row.told_again = people.told_again
     row.elapsed_s = round(clock.monotonic_s() - began_s, 1)
+    row.cpu_s = round(_cpu_s(), 1)
     return row
+
+
+def _cpu_s() -> float:
+    """Of this process, which plays one row, and of all that it started and that ended."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _organs(case: Case, data: Path, people: str, sabotage: str) -> Organs:
@@ -130,6 +141,7 @@ def _organs(case: Case, data: Path, people: str, sabotage: str) -> Organs:
             SABOTAGE: sabotage,
             "PRIMUM_HEARTBEAT_TTL_S": str(HEARTBEAT_TTL_S),
             "PRIMUM_ACK_WAIT_S": str(ACK_WAIT_S),
+            "PRIMUM_HOLDER_CHECK_EVERY_S": str(HOLDER_CHECK_EVERY_S),
         },
     )
 
