@@ -99,6 +99,20 @@ async def test_it_is_told_until_it_is_accepted_and_then_no_more(
     assert pager.heard.empty()
 
 
+async def test_an_undo_that_does_not_end_is_told_by_the_sweep(
+    start_gateway: StartGateway, connection: Client, ledger: Ledgers, pager: Pager
+) -> None:
+    """Nothing happens in it any more that would wake anybody; once is enough."""
+    assert connection.is_connected
+    await start_gateway(notify_url=pager.url, sweep_every_s=0.1, undo_late_s=0.5)
+    incident = await tell(ledger, "inc-1", State.UNDOING)
+    told = await pager.told()
+    assert (told["why"], str(told["id"]).startswith(f"{incident}.")) == ("undo_is_late", True)
+    await tell(ledger, "inc-2", State.ESCALATED)
+    assert (await pager.told())["why"] == "escalated"
+    assert pager.heard.empty()
+
+
 async def test_of_several_gateways_one_tells_it(
     start_gateway: StartGateway, connection: Client, ledger: Ledgers, pager: Pager
 ) -> None:
