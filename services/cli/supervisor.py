@@ -230,16 +230,21 @@ class Supervisor:
                 self._log.error("the embedded NATS does not start", error=str(error), again_in_s=wait_s)
 
     async def _heal_nats(self, nats: EmbeddedNats) -> None:
-        """Stop it when it runs and cannot write any more, so that it is started again; less and less often."""
-        wait_s = _NATS_HEALTH_EVERY_S
+        """Stop it when it runs and cannot write any more, so that it is started again; less and less often.
+
+        It must say so at two looks in a row: a consumer that goes while it is looked at is no ailment.
+        """
+        wait_s, complaints = _NATS_HEALTH_EVERY_S, 0
         while True:
             await self._clock.sleep(wait_s)
             if nats.exited or not (reason := await nats.ailing()):
-                wait_s = _NATS_HEALTH_EVERY_S
+                wait_s, complaints = _NATS_HEALTH_EVERY_S, 0
                 continue
-            wait_s = min(2 * wait_s, _NATS_LONGEST_WAIT_S)
-            self._log.error("the embedded NATS ails and is stopped", reason=reason, again_in_s=wait_s)
-            await nats.stop()
+            complaints += 1
+            if complaints > 1:
+                wait_s = min(2 * wait_s, _NATS_LONGEST_WAIT_S)
+                self._log.error("the embedded NATS ails and is stopped", reason=reason, again_in_s=wait_s)
+                await nats.stop()
 
     # --- the services
 
