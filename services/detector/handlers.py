@@ -178,7 +178,7 @@ async def _join(incident: IncidentId, alerts: Sequence[AlertJoined], context: Co
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
     """Look at the symptom of an open incident, and come back."""
-    incident = await context.ledger.fold(incident_id)
+    incident = (await context.ledger.fold(incident_id)).understood()
     if incident.state not in _WATCHED:
         return
     await context.activities.doing(f"watching:{incident.id}")

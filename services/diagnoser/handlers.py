@@ -54,7 +54,7 @@ class Context:
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
     """Start a diagnosis that is owed, and bring one that was started to its end."""
-    incident = await context.ledger.fold(incident_id)
+    incident = (await context.ledger.fold(incident_id)).understood()
     if incident.state is State.DETECTED:
         incident = await context.ledger.append(incident, DiagnosisStarted())
     if incident.state is not State.DIAGNOSING:

@@ -24,7 +24,7 @@ _OWED = {
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
     """Do what the mitigator owes this incident now."""
-    incident = await context.ledger.fold(incident_id)
+    incident = (await context.ledger.fold(incident_id)).understood()
     owed = _OWED.get(incident.state) if incident.state else None
     if owed is None:
         return

@@ -31,7 +31,7 @@ TRIES = 20
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
     """Do what the undo service owes this incident now."""
-    incident = await context.ledger.fold(incident_id)
+    incident = (await context.ledger.fold(incident_id)).understood()
     match incident.state:
         case State.MITIGATING | State.VALIDATING:
             await _watch_holder(incident, context)

@@ -57,6 +57,16 @@ def recorded(stored: Stored) -> Recorded:
         raise Refuse(f"message {stored.sequence} ({stored.subject}) is no event: {_first_line(error)}") from error
 
 
+def about(stored: Stored) -> IncidentId | None:
+    """Say which incident a message is about, whether or not the rest of it can be read."""
+    return IncidentId(said) if (said := stored.headers.get("ce-subject")) is not None else None
+
+
+def follows(stored: Stored) -> EventId | None:
+    """Say what a message names as the last one before it, whether or not the rest of it can be read."""
+    return EventId(said) if (said := stored.headers.get(FOLLOWS)) is not None else None
+
+
 def fact(stored: Stored) -> Fact:
     """Read a fact back. Raises Refuse if it is none."""
     try:

@@ -83,7 +83,8 @@ class NatsLedger:
         try:
             record = nats_events.recorded(stored)
         except Refuse:
-            return Heard(stored.sequence, None, None)
+            signed_by = self._writer.seal.signer(stored) if nats_events.about(stored) == incident else None
+            return Heard(stored.sequence, None, signed_by, nats_events.follows(stored))
         in_place = record.incident == incident and stored.subject == subjects.ledger(incident, record.event.name)
         return Heard(stored.sequence, record, self._writer.seal.signer(stored) if in_place else None)
 

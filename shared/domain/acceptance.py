@@ -4,7 +4,7 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
 
-from shared.domain.append import owners_in
+from shared.domain.append import owners_in, owners_of
 from shared.domain.errors import IllegalTransition
 from shared.domain.events import Owner, Recorded
 from shared.domain.ids import EventId
@@ -16,6 +16,8 @@ class Refusal(StrEnum):
 
     UNREADABLE = "unreadable"
     """It is nothing that Primum writes."""
+    NEWER = "newer"
+    """A service of this ledger said it, in its place, and this version cannot read it, or what follows it."""
     FORGED = "forged"
     """It is not signed by whom it names: by nobody, by somebody else, or it was altered since."""
     FOREIGN = "foreign"
@@ -34,12 +36,24 @@ class Heard(NamedTuple):
     """None: it could not be read."""
     signed_by: Owner | None
     """None: nobody's."""
+    follows: EventId | None = None
+    """What it names as the last one before it, if it could not be read."""
 
 
 def hear(incident: Incident, heard: Heard) -> tuple[Incident, Refusal | None]:
-    """Return the incident after a message. One that is refused moves only the sequence, for the compare-and-swap."""
+    """Return the incident after a message. One that is refused moves only the sequence, for the compare-and-swap.
+
+    What is well signed, in its place, and not to be read was said by a newer version. To leave it out would be to judge
+    by half the truth: from there on the incident is `beyond` this reader.
+    """
+    if incident.beyond:
+        return incident.model_copy(update={"sequence": heard.sequence}), Refusal.NEWER
     if heard.record is None:
-        return _unmoved(incident, heard.sequence), Refusal.UNREADABLE
+        may = owners_of(incident.state)
+        if why_refused(heard.signed_by, may, heard.follows, incident.last) is not None:
+            return _unmoved(incident, heard.sequence), Refusal.UNREADABLE
+        told = "a newer Primum carried it on: this one cannot read how"
+        return incident.model_copy(update={"sequence": heard.sequence, "beyond": True, "reason": told}), Refusal.NEWER
     record = heard.record
     author = heard.signed_by if heard.signed_by is record.by else None
     owners = owners_in(incident.state, record.event)

@@ -16,10 +16,12 @@ def draft(
 ) -> tuple[Recorded, ...]:
     """Make the records of an append, with sequences that only order them.
 
-    Raises IllegalTransition if the table has no place for an event there, or gives it to another service.
+    Raises IllegalTransition if the table has no place for an event there, or gives it to another service, and
+    WrittenByNewer for an incident that is beyond this version.
     """
     if not events:
         raise ValueError("an append has at least one event")
+    incident = incident.understood()
     drafts: list[Recorded] = []
     for event, event_id in zip(events, ids, strict=True):
         if owner not in owners_in(incident.state, event):
@@ -55,6 +57,11 @@ def owners_in(state: State | None, event: Base) -> frozenset[Owner]:
     return frozenset(
         owner for (_, known), row in TRANSITIONS.items() if isinstance(event, known) for owner in row.owners
     )
+
+
+def owners_of(state: State | None) -> frozenset[Owner]:
+    """Say who may append anything at all in a state."""
+    return frozenset(owner for (known, _), row in TRANSITIONS.items() if known is state for owner in row.owners)
 
 
 def check_lock(current: Lock | None, wanted: Lock) -> None:

@@ -41,6 +41,12 @@ class LedgerUnavailable(PrimumError):  # noqa: N818
     advice = "check that NATS is up and that PRIMUM_NATS_URL points at it"
 
 
+class WrittenByNewer(LedgerUnavailable):
+    """The incident's owner said something that this version cannot read: what it is now, it does not know."""
+
+    advice = "let this Primum be as new as the newest that ran on this ledger; a newer replica acts meanwhile"
+
+
 class ClusterUnavailable(PrimumError):  # noqa: N818
     """The Kubernetes API did not answer, or not in time."""
 

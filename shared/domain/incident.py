@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 
 from shared.domain.cause import Cause
 from shared.domain.cluster import Ref
-from shared.domain.errors import IllegalTransition
+from shared.domain.errors import IllegalTransition, WrittenByNewer
 from shared.domain.events import (
     Applied,
     ApprovalExpired,
@@ -188,6 +188,14 @@ class Incident(Frozen):
     """The newest event that counted: the next one must name it."""
     refused: int = 0
     """Messages on its subjects that count for nothing: forged, altered, replayed, or out of place."""
+    beyond: bool = False
+    """Its owners said more than this version can read; what it is now is not known here."""
+
+    def understood(self) -> "Incident":
+        """Return it for acting on. Raises WrittenByNewer if it is beyond this version."""
+        if self.beyond:
+            raise WrittenByNewer(f"incident {self.id} was carried on by a newer Primum")
+        return self
 
     @property
     def open(self) -> bool:

@@ -28,6 +28,8 @@ class MemoryBus:
     sequence: int = 0
     unsigned: set[int] = field(default_factory=set)
     """The sequences of what somebody put among the events without its owner's key."""
+    unreadable: set[int] = field(default_factory=set)
+    """The sequences of what a newer version said, as one that cannot read it finds them."""
     events: dict[IncidentId, list[Recorded]] = field(default_factory=dict)
     facts: dict[IncidentId, list[Fact]] = field(default_factory=dict)
     opened: list[IncidentId] = field(default_factory=list)
@@ -122,7 +124,8 @@ class MemoryLedger:
         folded, counting = Incident(id=incident), list[Recorded]()
         for record in self._bus.events.get(incident, ()):
             signed_by = None if record.sequence in self._bus.unsigned else record.by
-            folded, why = hear(folded, Heard(record.sequence, record, signed_by))
+            known = None if record.sequence in self._bus.unreadable else record
+            folded, why = hear(folded, Heard(record.sequence, known, signed_by, record.follows))
             counting += [record] if why is None else []
         return folded, counting
 
