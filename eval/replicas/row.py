@@ -38,6 +38,8 @@ class Row(crash.Row):
     """What is left of a case."""
 
     replicas: int = 1
+    servers: int = 1
+    """Of NATS."""
     alerts: int = 0
     illegal: list[str] = field(default_factory=list)
     effects_twice: list[str] = field(default_factory=list)
@@ -53,6 +55,7 @@ class Row(crash.Row):
         return {
             "case": self.moment,
             "replicas": self.replicas,
+            "servers": self.servers,
             "incidents": self.incidents,
             "alerts": self.alerts,
             **{name: len(found) for name, found in counted.items()},
@@ -75,7 +78,8 @@ class Row(crash.Row):
 def row_of(case: Case, seed: int) -> Row:
     """A row of which nothing is known yet."""
     scenarios = tuple(kind.name for kind in case.scenarios)
-    return Row(f"{case.replicas} of each", case.name, seed, scenarios, replicas=case.replicas)
+    servers = NODES if case.leader_of else 1
+    return Row(f"{case.replicas} of each", case.name, seed, scenarios, replicas=case.replicas, servers=servers)
 
 
 async def play(case: Case, seed: int, within_s: float, sabotage: str, say: Callable[[str], None]) -> Row:

@@ -88,7 +88,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows for people."""
-    names = ("case", "replicas", "incidents", "alerts", *COUNTS)
+    names = ("case", "replicas", "servers", "incidents", "alerts", *COUNTS)
     lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} | all well |", "|---" * (len(names) + 1) + "|"]
     for row in rows:
         found = row.as_json()
