@@ -46,6 +46,7 @@ class DeploymentController:
         self._store = store
         self._recorder = recorder
         self._seen = -1
+        self._hashes: dict[str, tuple[int, str]] = {}  # uid -> (generation, hash of the template)
         self._progress: dict[str, tuple[Any, float]] = {}  # uid -> (what progress looks like, since when)
 
     def tick(self, now_s: float) -> None:
@@ -70,7 +71,7 @@ class DeploymentController:
     def _reconcile(self, deployment: Obj, sets: Objs, now_s: float) -> None:
         if deployment["metadata"].get("deletionTimestamp"):
             return
-        wanted = rollout.template_hash(deployment["spec"]["template"])
+        wanted = self._wanted(deployment)
         new = next((item for item in sets if _hash(item) == wanted), None)
         old = [item for item in sets if item is not new]
         if self._scaling(deployment, sets):
@@ -80,6 +81,15 @@ class DeploymentController:
             self._roll(deployment, new, old)
         fresh = owned(self._store.list("ReplicaSet", deployment["metadata"]["namespace"]))
         self._report(deployment, fresh.get(deployment["metadata"]["uid"], []), wanted, now_s)
+
+    def _wanted(self, deployment: Obj) -> str:
+        """The hash of its template; the same generation has the same."""
+        meta = deployment["metadata"]
+        generation, known = self._hashes.get(meta["uid"], (-1, ""))
+        if generation != meta["generation"]:
+            known = rollout.template_hash(deployment["spec"]["template"])
+            self._hashes[meta["uid"]] = (meta["generation"], known)
+        return known
 
     # -- revisions
 

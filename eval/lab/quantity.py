@@ -1,5 +1,6 @@
 """Kubernetes quantities: read as numbers, written the way the server stores them."""
 
+import functools
 from fractions import Fraction
 from typing import Final
 
@@ -16,6 +17,7 @@ def _split(text: str) -> tuple[Fraction, str]:
     return Fraction(number), suffix
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(quantity: str | float) -> float:
     """Return the quantity in cores or bytes. Raises ValueError for what is no quantity."""
     number, suffix = _split(str(quantity))

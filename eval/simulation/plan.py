@@ -11,7 +11,7 @@ from shared.domain.policy import Mode
 Value = str | float | int
 STARTS_S: Final = 30.0
 """The shop stands and Primum runs by then."""
-CALM_S: Final = 240.0
+CALM_S: Final = 200.0
 """From here on nothing more goes wrong: now everything must come to an end."""
 BREAKS: Final = (
     "wrong-image",

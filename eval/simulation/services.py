@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
@@ -54,9 +54,10 @@ from shared.ports.clock import Clock
 from shared.ports.ledger import Ledger
 from shared.runbooks.catalog import load
 
+S = TypeVar("S", bound=ServiceSettings)
 PACE: Final = 2.0
 HEARTBEAT_TTL_S: Final = 10.0
-WATCH_S: Final = 120.0
+WATCH_S: Final = 100.0
 WORKERS: Final = 3
 _EVERYWHERE: Final[Mapping[str, object]] = {
     "cluster": str(CLUSTER),
@@ -177,11 +178,17 @@ class Service:
             await self._alerts.take(delivery)
 
 
+@functools.cache
+def _settings(kind: type[S], **own: object) -> S:
+    """A service's settings, validated once: they are frozen."""
+    return kind.model_validate({**_EVERYWHERE, **own})
+
+
 _Composed = tuple[ServiceSettings, Duties, Starlette | None]
 
 
 def _gateway(process: Process, outside: Outside, clock: Clock, log: FilteringBoundLogger) -> _Composed:
-    settings = GatewaySettings.model_validate({**_EVERYWHERE, "mode": outside.mode})
+    settings = _settings(GatewaySettings, mode=outside.mode)
     ledger, activities = outside.ledgers(process, outside.bus), FarActivities(process, outside.bus)
     notifier = FarNotifier(process, outside.people, outside.receive)
     claims = FarClaims(process, outside.bus)
@@ -207,9 +214,7 @@ def _gateway(process: Process, outside: Outside, clock: Clock, log: FilteringBou
 
 
 def _detector(process: Process, outside: Outside, clock: Clock, log: FilteringBoundLogger) -> _Composed:
-    settings = DetectorSettings.model_validate(
-        {**_EVERYWHERE, "symptom_every_s": 20, "relapse_after_s": 120, "watch_s": WATCH_S * PACE}
-    )
+    settings = _settings(DetectorSettings, symptom_every_s=20, relapse_after_s=120, watch_s=WATCH_S * PACE)
     metrics = FarMetrics(process, outside.world, outside.prometheus, outside.stuck_at)
     context = detecting.Context(
         ledger=outside.ledgers(process, outside.bus),
@@ -231,7 +236,7 @@ def _detector(process: Process, outside: Outside, clock: Clock, log: FilteringBo
 
 
 def _diagnoser(process: Process, outside: Outside, clock: Clock, log: FilteringBoundLogger) -> _Composed:
-    settings = DiagnoserSettings.model_validate({**_EVERYWHERE})
+    settings = _settings(DiagnoserSettings)
     context = diagnosing.Context(
         ledger=outside.ledgers(process, outside.bus),
         cluster=outside.clusters(process, outside.api),
@@ -247,16 +252,14 @@ def _diagnoser(process: Process, outside: Outside, clock: Clock, log: FilteringB
 
 
 def _mitigator(process: Process, outside: Outside, clock: Clock, log: FilteringBoundLogger) -> _Composed:
-    settings = MitigatorSettings.model_validate(
-        {
-            **_EVERYWHERE,
-            "mode": outside.mode,
-            "sample_every_s": 10,
-            "watch_s": WATCH_S * PACE,
-            "approval_expires_s": 120,
-            "diagnosis_stale_s": 240,
-            "max_transactions_per_workload": 6,
-        }
+    settings = _settings(
+        MitigatorSettings,
+        mode=outside.mode,
+        sample_every_s=10,
+        watch_s=WATCH_S * PACE,
+        approval_expires_s=120,
+        diagnosis_stale_s=240,
+        max_transactions_per_workload=6,
     )
     context = MitigatorContext(
         ledger=outside.ledgers(process, outside.bus),
@@ -282,7 +285,7 @@ def _mitigator(process: Process, outside: Outside, clock: Clock, log: FilteringB
 
 def _undo(process: Process, outside: Outside, clock: Clock, log: FilteringBoundLogger) -> _Composed:
     del log
-    settings = UndoSettings.model_validate({**_EVERYWHERE, "verify_every_s": 10})
+    settings = _settings(UndoSettings, verify_every_s=10)
     context = UndoContext(
         ledger=outside.ledgers(process, outside.bus),
         cluster=outside.clusters(process, outside.api),

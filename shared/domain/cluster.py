@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.domain.frozen import Frozen, Json, JsonObject
 from shared.domain.ids import ClusterName
-from shared.domain.path import Absent, read
+from shared.domain.path import value
 
 MARK: Final = "primum.dev/transaction"
 """The label on every object that a transaction wrote: `<transaction>.<epoch>`. A label, because a Deployment's
@@ -56,5 +56,4 @@ class Object(Frozen):
 
     def at(self, path: str) -> Json:
         """Return the value at a JSON pointer, or None where nothing stands. Lists are addressed by name."""
-        slot = read(self.body, path)
-        return None if isinstance(slot, Absent) else slot.value
+        return value(self.body, path)

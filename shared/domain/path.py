@@ -60,7 +60,7 @@ class _Nothing(Enum):
     HERE = "here"
 
 
-def _below(node: Json, segment: str) -> Json | _Nothing:
+def _below(node: Json | _Nothing, segment: str) -> Json | _Nothing:
     """The very value, not a copy of it: building a Slot would copy."""
     if isinstance(node, dict):
         return node.get(segment, _Nothing.HERE)
@@ -69,15 +69,25 @@ def _below(node: Json, segment: str) -> Json | _Nothing:
     return _Nothing.HERE
 
 
+def _at(body: JsonObject, path: str) -> Json | _Nothing:
+    node: Json | _Nothing = body
+    for segment in segments(path):
+        node = _below(node, segment)
+        if isinstance(node, _Nothing):
+            return node
+    return node
+
+
 def read(body: JsonObject, path: str) -> Slot:
     """Return what stands at `path`."""
-    node: Json = body
-    for segment in segments(path):
-        below = _below(node, segment)
-        if isinstance(below, _Nothing):
-            return ABSENT
-        node = below
-    return Present(value=node)
+    found = _at(body, path)
+    return ABSENT if isinstance(found, _Nothing) else Present(value=found)
+
+
+def value(body: JsonObject, path: str) -> Json:
+    """Return the very value at `path`, not a copy of it, or None where nothing stands: it is only looked at."""
+    found = _at(body, path)
+    return None if isinstance(found, _Nothing) else found
 
 
 def write(body: JsonObject, path: str, slot: Slot) -> JsonObject:
