@@ -50,8 +50,8 @@ def simulate(  # noqa: PLR0913 - one parameter an option
     sabotage: Annotated[
         str | None,
         typer.Option(
-            help="Put a defect in, which must be found: no-compare-and-swap, ack-before-append, ignores-the-epoch "
-            "or undo-skips-the-unconfirmed."
+            help="Put a defect in, which must be found: no-compare-and-swap, ack-before-append, ignores-the-epoch, "
+            "undo-skips-the-unconfirmed or believes-anybody."
         ),
     ] = None,
     without: Annotated[
