@@ -42,4 +42,4 @@ class AlertMessage:
     def wire_headers(self) -> dict[str, str]:
         id_ = self._alert.delivery_id
         said = {"Nats-Msg-Id": id_, "ce-id": id_, **traceparent("", id_)}
-        return self._seal.on(self.subject, said, self.data, read_again=False)
+        return self._seal.on_repeated(self.subject, said, self.data)

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,8 @@ SIGNATURE: Final = "primum-signature"
 SIGNED: Final = ("ce-id", "ce-type", "ce-time", "ce-subject", OWNER, FOLLOWS)
 """The headers that are signed, in this order; one that is missing is signed as missing. The trace is not: it steers
 nothing, and whoever carries a message on may add to it."""
+_REPEATED: Final = 8_192
+"""A storm from an HA pair, whose second half repeats the first within seconds: 3 MB."""
 _WHAT: Final = b"primum message 1"
 _MISSING: Final = (0xFFFF_FFFF).to_bytes(4, "big")
 
@@ -31,18 +35,30 @@ class Seal:
         if not keyring.has(owner, key.public):
             raise PrimumError(f"the keyring does not have this key for the {owner}", advice=ADVICE)
         self.owner, self.key, self._keyring = owner, key, keyring
+        self._repeated: OrderedDict[bytes, str] = OrderedDict()
 
-    def on(self, subject: str, headers: Mapping[str, str], body: bytes, *, read_again: bool = True) -> dict[str, str]:
-        """Return the headers with their owner and the signature of all.
-
-        What this service will not read again itself is not remembered: a storm of it would drive out what is.
-        """
+    def on(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """Return the headers with their owner and the signature of all."""
         said = {**headers, OWNER: str(self.owner)}
         data = signed_bytes(subject, said, body)
         signature = self.key.sign(data)
-        if read_again:
-            self._keyring.made(self.owner, data, signature)
+        self._keyring.made(self.owner, data, signature)
         return {**said, SIGNATURE: base64.b64encode(signature).decode()}
+
+    def on_repeated(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """Do the same for what comes again and again from outside, and is read by others.
+
+        The same words have the same signature, which takes most of an alert's time to make; and what this service does
+        not read itself must not drive out of its memory what it does.
+        """
+        said = {**headers, OWNER: str(self.owner)}
+        data = signed_bytes(subject, said, body)
+        mark = hashlib.blake2b(data, digest_size=24).digest()
+        if (signature := self._repeated.get(mark)) is None:
+            signature = self._repeated[mark] = base64.b64encode(self.key.sign(data)).decode()
+            if len(self._repeated) > _REPEATED:
+                self._repeated.popitem(last=False)
+        return {**said, SIGNATURE: signature}
 
     def signer(self, stored: Stored) -> Owner | None:
         """Who signed a message; None if it is not signed by whom it names."""
