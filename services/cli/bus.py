@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from services.cli import runtime
 from shared.adapters import nkey
-from shared.adapters.nats_connection import User, connected
+from shared.adapters.nats_connection import User, connected, open_to_all
 from shared.bus.permissions import authorization
 from shared.bus.settings import BusSettings
 from shared.bus.setup import Plan, set_up
@@ -70,6 +71,8 @@ def _folder() -> Path:
 
 async def _set_up(url: str, user: User, settings: BusSettings) -> list[str]:
     async with connected(url, user) as connection:
+        if (warning := open_to_all(connection)) is not None:
+            print(f"warning: {warning}", file=sys.stderr)
         return list(await set_up(connection, Plan.of(dict.fromkeys(Owner, settings))))
 
 

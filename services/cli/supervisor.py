@@ -18,7 +18,7 @@ from services.cli import leftovers, runtime
 from services.cli.bus import bad_setting, keys_in
 from services.cli.child import Child, Program
 from shared.adapters import nkey
-from shared.adapters.nats_connection import User, connected
+from shared.adapters.nats_connection import User, connected, open_to_all
 from shared.adapters.nats_server import EmbeddedNats, NatsDidNotStart
 from shared.adapters.system import SystemClock
 from shared.bus.permissions import authorization
@@ -194,6 +194,8 @@ class Supervisor:
         plan = Plan.of({owner: self._bus_settings(owner) for owner in Owner})
         try:
             async with connected(self.nats_url, operator) as connection:
+                if (warning := open_to_all(connection)) is not None:
+                    self._say_of_the_bus(warning)
                 await set_up(connection, plan)
         except LedgerUnavailable as error:  # one of somebody else's that has no leader yet, or is not up
             self._say_of_the_bus(str(error))

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +21,10 @@ _PING_EVERY_S: Final = 10
 """A peer that vanished without a word is noticed after two of these."""
 
 DENIED_ADVICE: Final = "this is not this service's to say; else give NATS the users of `primum bus keys` again"
+
+_USERS_ADVICE: Final = "include the users that `primum bus keys` wrote in its configuration"
+_NOT_KNOWN: Final = "authorization"
+_HUNG_UP: Final = ("reset by peer", "unexpected eof", "empty response from server")
 
 Said = Callable[[str], None]
 
@@ -95,7 +99,7 @@ async def connected(url: str, user: User | None = None, timeout_s: float = 5.0) 
             )
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         await client.close()  # else the socket on which it was refused stays open
-        reason = reasons[-1] if reasons else _reason(error)
+        reason = _telling(reasons) or _reason(error)
         await close(client)  # nats-py leaves the socket of a server that refused it
         raise LedgerUnavailable(f"no NATS answers at {address(url)} ({reason})", advice=advice_for(reason)) from error
     try:
@@ -106,9 +110,24 @@ async def connected(url: str, user: User | None = None, timeout_s: float = 5.0) 
 
 def advice_for(reason: str) -> str:
     """Return what to do about a NATS that does not take us."""
-    if "authorization" in reason.lower():
-        return "it does not know this key: include the users that `primum bus keys` wrote in its configuration"
+    if _NOT_KNOWN in reason.lower():
+        return f"it does not know this key: {_USERS_ADVICE}"
+    if any(sign in reason.lower() for sign in _HUNG_UP):
+        return f"if it is up, it may not know this key: {_USERS_ADVICE}"
     return LedgerUnavailable.advice
+
+
+def open_to_all(client: Client) -> str | None:
+    """Say so, if the server that we are connected to lets in whoever comes."""
+    if client._server_info.get("auth_required"):  # noqa: SLF001 - nats-py keeps the greeting to itself
+        return None
+    return f"this NATS asks nobody for a key, so that anybody may delete what it holds: {_USERS_ADVICE}"
+
+
+def _telling(reasons: Sequence[str]) -> str:
+    """Return the reason that says most: a server that refuses us often hangs up before its words are read."""
+    refused = [reason for reason in reasons if _NOT_KNOWN in reason.lower()]
+    return (refused or [*reasons] or [""])[-1]
 
 
 def address(url: str) -> str:

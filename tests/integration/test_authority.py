@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
 from prometheus_client import REGISTRY
 
 from shared.adapters import nats_events
-from shared.adapters.nats_connection import User, Watcher, connect_for_ever, connected
+from shared.adapters.nats_connection import User, Watcher, advice_for, connect_for_ever, connected, open_to_all
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_kv import NatsClaims, NatsHeartbeats
 from shared.adapters.nats_ledger import NatsLedger
@@ -40,7 +41,7 @@ from shared.domain.ids import CorrelationKey, EventId, IncidentId, PlanHash, Tra
 from shared.domain.incident import Incident, State
 from shared.domain.transaction import Lock
 from shared.testing.builders import T0, a_reading, a_ref, an_alert, opened, story_to
-from shared.testing.keys import connect_as, key_of, seal_of
+from shared.testing.keys import connect_as, key_of, operator, seal_of
 
 A, B = IncidentId("inc-a"), IncidentId("inc-b")
 Ledgers = Callable[[Owner], NatsLedger]
@@ -143,6 +144,27 @@ async def test_nobody_comes_in_without_a_key(nats_server: EmbeddedNats) -> None:
         with pytest.raises(LedgerUnavailable, match=r"(?i)authorization"):
             async with connected(nats_server.url, user):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("nats: 'Authorization Violation'", "it does not know this key"),
+        ("[Errno 104] Connection reset by peer", "if it is up, it may not know this key"),
+        ("[Errno 111] Connect call failed", "check that NATS is up"),
+    ],
+)
+def test_who_is_not_let_in_is_told_of_the_users(reason: str, advice: str) -> None:
+    """A server that does not know a key often hangs up before its words are read."""
+    assert advice_for(reason).startswith(advice)
+
+
+async def test_a_server_that_asks_nobody_for_a_key_is_said(nats_server: EmbeddedNats, tmp_path: Path) -> None:
+    """Signatures hold there, too; that the streams stay does not."""
+    async with connected(nats_server.url, operator()) as guarded:
+        assert open_to_all(guarded) is None
+    async with EmbeddedNats(tmp_path) as server, connected(server.url, operator()) as free:
+        assert "asks nobody for a key" in (open_to_all(free) or "")
 
 
 # --- past the permissions: what the server stores all the same has no effect
