@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import nats.errors
 from nats.aio.client import DEFAULT_INBOX_PREFIX, Client
+from nats.js.errors import ServiceUnavailableError
 
 from shared.adapters.nkey import Key
 from shared.domain.errors import LedgerUnavailable
@@ -22,6 +23,7 @@ _PING_EVERY_S: Final = 10
 
 DENIED_ADVICE: Final = "this is not this service's to say; else give NATS the users of `primum bus keys` again"
 
+NO_JETSTREAM: Final = "it has no JetStream, or none that is up: `jetstream {}` in its configuration"
 _USERS_ADVICE: Final = "include the users that `primum bus keys` wrote in its configuration"
 _NOT_KNOWN: Final = "authorization"
 _HUNG_UP: Final = ("reset by peer", "unexpected eof", "empty response from server")
@@ -99,7 +101,7 @@ async def connected(url: str, user: User | None = None, timeout_s: float = 5.0) 
             )
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         await client.close()  # else the socket on which it was refused stays open
-        reason = _telling(reasons) or _reason(error)
+        reason = _telling(reasons) or words_of(error)
         await close(client)  # nats-py leaves the socket of a server that refused it
         raise LedgerUnavailable(f"no NATS answers at {address(url)} ({reason})", advice=advice_for(reason)) from error
     try:
@@ -158,7 +160,7 @@ def _of_both(client: Client, watcher: Watcher) -> Said:
 
 def _error_callback(say: Said) -> Callable[[Exception], Awaitable[None]]:
     async def on_error(error: Exception) -> None:
-        say(_reason(error))
+        say(words_of(error))
 
     return on_error
 
@@ -170,5 +172,8 @@ def _callback(say: Said, what: str) -> Callable[[], Awaitable[None]]:
     return on_change
 
 
-def _reason(error: Exception) -> str:
+def words_of(error: Exception) -> str:
+    """Say what went wrong in the library's words, where it has any."""
+    if isinstance(error, ServiceUnavailableError) and error.code is None:  # nobody answers where JetStream would
+        return NO_JETSTREAM
     return str(error) or type(error).__name__

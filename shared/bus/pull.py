@@ -14,6 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 from structlog.typing import FilteringBoundLogger
 
+from shared.adapters.nats_connection import words_of
 from shared.bus import streams, subjects
 from shared.bus.wakes import TAKES_ALERTS, WAKES_ON
 from shared.domain.events import Base, Owner
@@ -145,7 +146,7 @@ class Pull:
         try:
             info = await self._connection.jetstream().consumer_info(self._source.stream, str(config.durable_name))
         except (nats.errors.Error, TimeoutError) as error:
-            why = "is not there" if isinstance(error, NotFoundError) else f"cannot be looked at ({_said(error)})"
+            why = "is not there" if isinstance(error, NotFoundError) else f"cannot be looked at ({words_of(error)})"
             await self._lacks(f"the consumer {config.durable_name} on {self._source.stream} {why}: {_ADVICE}")
             return
         if unheard := set(config.filter_subjects or ()) - set(filters(info.config)):
@@ -207,10 +208,6 @@ class Pull:
 def filters(config: ConsumerConfig) -> Sequence[str]:
     """What a consumer hears: the server says one filter otherwise than several."""
     return config.filter_subjects or ([config.filter_subject] if config.filter_subject else [])
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _ns(seconds: float) -> int:

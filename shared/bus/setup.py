@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
 
-from shared.adapters.nats_connection import User, Watcher, close, connect_for_ever
+from shared.adapters.nats_connection import User, Watcher, close, connect_for_ever, words_of
 from shared.bus import pull, streams
 from shared.bus.settings import BusSettings
 from shared.domain.errors import LedgerUnavailable
@@ -44,7 +44,7 @@ async def set_up(connection: Client, plan: Plan) -> Sequence[str]:
     try:
         return [*await streams.ensure(js, plan.keeping), *await _consumers(js, plan.sources)]
     except (nats.errors.Error, TimeoutError) as error:
-        raise LedgerUnavailable(f"the streams could not be seen to ({str(error) or type(error).__name__})") from error
+        raise LedgerUnavailable(f"the streams could not be seen to ({words_of(error)})") from error
 
 
 async def keep_up(url: str, user: User, plan: Plan, clock: Clock, say: Callable[[str], None]) -> None:

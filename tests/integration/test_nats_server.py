@@ -11,7 +11,10 @@ import pytest
 
 from shared.adapters.nats_connection import address, connected
 from shared.adapters.nats_server import EmbeddedNats, NatsDidNotStart
+from shared.bus.settings import BusSettings
+from shared.bus.setup import Plan, set_up
 from shared.domain.errors import LedgerUnavailable
+from shared.domain.events import Owner
 
 
 async def test_it_is_a_child_on_loopback_that_ends_with_its_block(tmp_path: Path) -> None:
@@ -89,3 +92,10 @@ async def test_a_server_whose_stream_cannot_write_says_so_until_it_is_started_ag
         assert await server.ailing() == ""
         async with connected(server.url) as client:
             await client.jetstream().publish("s", b"x")
+
+
+async def test_a_server_without_jetstream_is_said(tmp_path: Path) -> None:
+    """It answers, and keeps nothing: what to switch on is said, not what a library made of silence."""
+    async with EmbeddedNats(tmp_path, more="jetstream: disabled") as server, connected(server.url) as client:
+        with pytest.raises(LedgerUnavailable, match=r"it has no JetStream.*`jetstream \{\}` in its configuration"):
+            await set_up(client, Plan.of(dict.fromkeys(Owner, BusSettings())))
