@@ -50,6 +50,8 @@ def main(options: Options) -> int:
     """Run the matrix; 0 if every row is all zeros, 1 if not, 130 after Ctrl-C. Raises PrimumError."""
     _check(options)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 100_000)
+    clock = SystemClock()
+    began_s = clock.monotonic_s()
     try:
         rows = asyncio.run(_Matrix(options, seed).run())
     except KeyboardInterrupt:
@@ -57,7 +59,8 @@ def main(options: Options) -> int:
         return 130
     counted = summary(rows)
     if options.as_json:
-        whole = {"scope": options.scope, "seed": seed, "rows": rows, "summary": counted}
+        run = {"scope": options.scope, "seed": seed, "jobs": options.jobs}
+        whole = {**run, "elapsed_s": round(clock.monotonic_s() - began_s, 1), "rows": rows, "summary": counted}
         sys.stdout.write(json.dumps(whole, indent=2) + "\n")
     else:
         sys.stdout.write(table(rows) + "\n")
