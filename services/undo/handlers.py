@@ -109,7 +109,7 @@ def _is_back(transaction: Transaction) -> bool:
 async def _bring_back(incident: Incident, transaction: Transaction, context: Context) -> tuple[Incident, Sequence[str]]:
     """Fence what was intended, and put it back, the last step first; say what could not be."""
     conflicts: list[str] = []
-    if not transaction.undo_intended:
+    if not transaction.undo_intended and not _is_back(transaction):  # what is back, another may let go any moment
         conflicts += await _fence(transaction, context)
     if conflicts:
         return incident, conflicts
