@@ -30,10 +30,10 @@ class Case:
         return matrix.Case(f"{self.replicas} of each", self.name, self.scenarios, outside=self._trouble(cluster))
 
     def _trouble(self, cluster: NatsCluster | None) -> Outside:
+        moment = in_a_storm if self.scenarios == STORM else in_a_transaction
         if cluster is not None:
-            moment = in_a_storm if self.scenarios == STORM else in_a_transaction
             return LeaderKilled(cluster, self.leader_of, moment)
-        return RollingRestart(self.replicas) if self.restarts else Undisturbed()
+        return RollingRestart(self.replicas, moment) if self.restarts else Undisturbed()
 
 
 CASES: Final = (
@@ -41,6 +41,7 @@ CASES: Final = (
     Case("taken-back", 2, UNDONE),
     Case("asked", 3, ASKED),
     Case("rolling-restart", 2, STORM, restarts=True),
+    Case("rolling-restart-in-transaction", 2, QUICK, restarts=True),
     Case("leader-killed-in-storm", 2, STORM, leader_of=streams.ALERTS),
     Case("leader-killed-in-transaction", 2, QUICK, leader_of=streams.LEDGER),
     Case(RACE, 3, (), leader_of=streams.LEDGER),

@@ -63,7 +63,7 @@ class RollingRestart:
     """All services are restarted, one replica of each after the other, as a new version is rolled out."""
 
     replicas: int
-    moment: Moment = in_a_storm
+    moment: Moment
 
     async def befall(self, stage: Stage, rng: random.Random, clock: Clock) -> str:
         """Stop the first replica of every service, wait until all are ready again, then the second, and so on.
@@ -78,7 +78,7 @@ class RollingRestart:
                 await asyncio.gather(*(_restart(stage, name, http, clock) for name in names))
         took_s, told = clock.monotonic_s() - began_s, len(stage.lab.alertmanager.deliveries) - told
         if not told:
-            raise TimeoutError("the storm was over before the restart began")
+            raise TimeoutError("nothing was going on any more when the restart began")
         return f"{self.replicas * len(SERVICES)} processes restarted within {took_s:.1f} s, {told} alerts meanwhile"
 
 
