@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from eval import stopping
 from eval.logbook import read_logbook
 from eval.play import Play, Result
 from eval.sabotage import ORGANS
@@ -113,7 +114,7 @@ def main(options: Options) -> int:
     if unknown := [name for name in options.only if name not in known]:
         raise PrimumError(f"there is no scenario {unknown[0]!r}", advice=f"choose among {', '.join(known)}")
     try:
-        runs = asyncio.run(_runs(options))
+        runs = stopping.run(_runs(options))
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from eval import stopping
 from eval.crash.matrix import Case, cases
 from eval.crash.outside import FullDisk, why_no_small_disk
 from eval.crash.row import ENDS_WITHIN_S, Row, play
@@ -53,7 +54,7 @@ def main(options: Options) -> int:
     clock = SystemClock()
     began_s = clock.monotonic_s()
     try:
-        rows = asyncio.run(_Matrix(options, seed).run())
+        rows = stopping.run(_Matrix(options, seed).run())
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130
@@ -216,7 +217,7 @@ def one_row(told: str) -> int:
     options = Options(**{**asked["options"], "only": tuple(asked["options"]["only"])})
     case = chosen(options)[asked["number"]]
     try:
-        row = asyncio.run(play(case, asked["seed"], options.within_s, options.sabotage))
+        row = stopping.run(play(case, asked["seed"], options.within_s, options.sabotage))
     except KeyboardInterrupt:
         return 130
     sys.stdout.write(json.dumps(row.as_json()))

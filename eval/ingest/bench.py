@@ -5,7 +5,6 @@ the same bursts without it take turns, since a machine has its moods; what is lo
 after everything was stopped.
 """
 
-import asyncio
 import json
 import os
 import random
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 import structlog
 
+from eval import stopping
 from eval.ingest import result
 from eval.ingest.traffic import Traffic
 from eval.ingest.worker import working
@@ -61,7 +61,7 @@ def main(options: Options) -> int:
     if options.alerts < options.rounds:
         raise PrimumError(f"{options.alerts} alerts are too few for {options.rounds} rounds", advice="offer more")
     try:
-        found = asyncio.run(Bench(options).run())
+        found = stopping.run(Bench(options).run())
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130

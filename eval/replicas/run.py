@@ -1,6 +1,5 @@
 """`primum eval replicas`: the rows, one after the other; a table, or JSON."""
 
-import asyncio
 import json
 import random
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from eval import stopping
 from eval.crash.sabotage import SABOTAGES
 from eval.replicas.cases import CASES, QUICK_CASES, RACE, Case
 from eval.replicas.race import race
@@ -35,7 +35,7 @@ def main(options: Options) -> int:
     cases = _chosen(options)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 100_000)
     try:
-        rows = asyncio.run(_play(cases, seed, options))
+        rows = stopping.run(_play(cases, seed, options))
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130

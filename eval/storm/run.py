@@ -1,6 +1,5 @@
 """`primum eval storm`: storms of alerts with a known truth, through a real gateway, NATS and detector."""
 
-import asyncio
 import json
 import random
 import statistics
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from eval import stopping
 from eval.stage import Organs
 from eval.storm.alerts import Draw, Told
 from eval.storm.causes import choose
@@ -84,8 +84,15 @@ class Row:
 
 
 def main(options: Options) -> int:
-    """Run all storms, print the result; the exit status: 1 if anything was lost, doubled, merged or split wrongly."""
-    rows = asyncio.run(_all(options))
+    """Run all storms, print the result; the exit status: 1 if anything was lost, doubled, merged or split wrongly.
+
+    130 after Ctrl-C.
+    """
+    try:
+        rows = stopping.run(_all(options))
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return stopping.STOPPED
     summary = summarised(rows)
     if options.as_json:
         document = json.dumps({"rows": [row.as_json() for row in rows], "summary": summary}, indent=2)

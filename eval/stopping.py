@@ -1,0 +1,43 @@
+"""Ctrl-C of what starts processes: the first one ends them in order, and a second one does not interrupt that."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+_Result = TypeVar("_Result")
+STOPPED: Final = 130
+"""The exit status after Ctrl-C."""
+
+
+def run(main: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run it as asyncio.run does, until it ends or is told to stop by Ctrl-C or SIGTERM.
+
+    Raises KeyboardInterrupt if it was told to, once everything that it began is ended: asyncio.run alone would let a
+    second Ctrl-C interrupt the ending itself, and a SIGTERM would end nothing.
+    """
+    told = False
+
+    async def guarded() -> _Result:
+        me, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+        def stop() -> None:
+            nonlocal told
+            if told or me is None:
+                sys.stderr.write("stopping: what was started is being ended\n")
+                sys.stderr.flush()
+                return
+            told = True
+            me.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        return await main
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        if told:
+            raise KeyboardInterrupt from None
+        raise
