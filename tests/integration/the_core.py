@@ -401,6 +401,10 @@ class Core:
     def spec(self, ref: Ref) -> object:
         return self.stored(ref)["spec"]
 
+    def version(self, ref: Ref) -> str:
+        """Return its resourceVersion: it moves with every write."""
+        return str(self.lab.store.get(str(ref.kind), ref.namespace, ref.name)["metadata"]["resourceVersion"])
+
     def somebody_edits(self, ref: Ref, **parts: object) -> None:
         """Change an object behind everybody's back."""
         self.lab.store.patch(str(ref.kind), ref.namespace, ref.name, dict(parts))
