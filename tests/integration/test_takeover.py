@@ -73,9 +73,9 @@ async def test_what_is_back_is_not_touched_again(core: Core) -> None:
     """It is fenced and back, and whoever verifies it lets its locks go: a mark after that would be a late write."""
     incident, cause, _ = await left_by_a_dead_mitigator(core, "after Intended")
     await core.killed(core.undo("undo-1"), incident, "before UndoneUntried")
-    touched = str(core.stored(cause.object)["metadata"])  # with its resourceVersion
+    touched = core.version(cause.object)
     await core.until(core.undo("undo-2"), incident, *ENDS)
-    assert str(core.stored(cause.object)["metadata"]) == touched
+    assert core.version(cause.object) == touched
 
 
 async def test_the_record_says_what_was_found_where_we_wrote(core: Core) -> None:
