@@ -41,7 +41,7 @@ CASES: Final = (
     Case("taken-back", 2, UNDONE),
     Case("asked", 3, ASKED),
     Case("rolling-restart", 2, STORM, restarts=True),
-    Case("rolling-restart-in-transaction", 2, QUICK, restarts=True),
+    Case("rolling-restart-in-transaction", 2, UNDONE, restarts=True),
     Case("leader-killed-in-storm", 2, STORM, leader_of=streams.ALERTS),
     Case("leader-killed-in-transaction", 2, QUICK, leader_of=streams.LEDGER),
     Case(RACE, 3, (), leader_of=streams.LEDGER),
