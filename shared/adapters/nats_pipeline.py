@@ -78,6 +78,7 @@ class Pipeline:
                 await self._connection.publish(
                     message.subject, message.data, f"{self._inbox}.{token}", message.wire_headers()
                 )
+                _heed_cancellation()
             await batch.done
         finally:
             batch.done.cancel()
@@ -100,6 +101,12 @@ class Pipeline:
         if batch is not None:
             self._free.release()
         return batch
+
+
+def _heed_cancellation() -> None:
+    """nats-py swallows it while it waits for a server that reads nothing (2.16), for up to 10 s a message."""
+    if (task := asyncio.current_task()) is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _refusal(reply: Msg) -> nats.errors.Error | None:

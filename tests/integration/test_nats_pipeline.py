@@ -1,6 +1,8 @@
 """Many messages on their way at once, on a real server: each is stored once, and a failure leaves no place taken."""
 
 import asyncio
+import os
+import signal
 
 import nats.errors
 import pytest
@@ -8,6 +10,7 @@ from nats.aio.client import Client
 from nats.js.errors import APIError
 
 from shared.adapters.nats_pipeline import Pipeline
+from shared.adapters.nats_server import EmbeddedNats
 from shared.adapters.nats_stream import NatsStream, Write
 
 
@@ -37,6 +40,23 @@ async def test_what_a_stream_refuses_fails(connection: Client) -> None:
     wrong = Write("primum.alert.c.f", b"{}", {"Nats-Expected-Last-Sequence": "77"})
     with pytest.raises(APIError, match="wrong last sequence"):
         await Pipeline(connection).publish([wrong])
+
+
+async def test_a_server_that_reads_nothing_holds_nobody_beyond_its_time(
+    nats_server: EmbeddedNats, connection: Client
+) -> None:
+    """More than nats-py keeps for it is under way: then nats-py waits, and does not hear that time is over."""
+    pipeline = Pipeline(connection)
+    many = [Write(f"primum.alert.c.{number}", b" " * 50_000) for number in range(200)]
+    os.kill(nats_server.pid, signal.SIGSTOP)
+    try:
+        began_s = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await pipeline.publish(many)
+        assert asyncio.get_running_loop().time() - began_s < 5
+    finally:
+        os.kill(nats_server.pid, signal.SIGCONT)
 
 
 async def test_failures_leave_no_place_taken(connection: Client) -> None:
