@@ -22,7 +22,7 @@ AT_ONCE: Final = 4
 COLLECT_EVERY: Final = 16
 TOLD_FAILURES: Final = 3
 """Stories printed; the JSON has all."""
-_FAULTS: Final = frozenset({"fault"})
+_Part = tuple[tuple[int, ...], str | None, frozenset[int]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Tally:
                     "seed": failure.seed,
                     "invariant": failure.invariant,
                     "how": failure.how,
-                    "without": sorted(self.dropped.get(failure.seed, ())),
+                    "without": sorted(self.dropped.get(failure.seed, self.options.without)),
                     "replay": self.replay(failure),
                     "story": list(failure.story),
                 }
@@ -93,7 +93,7 @@ class Tally:
     def replay(self, failure: Result) -> str:
         """The command that plays a failing seed again."""
         words = [f"primum eval simulate --first {failure.seed} --seeds 1 --no-shrink"]
-        words += [f"--without {number}" for number in sorted(self.dropped.get(failure.seed, ()))]
+        words += [f"--without {number}" for number in sorted(self.dropped.get(failure.seed, self.options.without))]
         if self.options.sabotage:
             words.append(f"--sabotage {self.options.sabotage}")
         return " ".join(words)
@@ -150,11 +150,20 @@ def _played(options: Options) -> Iterator[Result]:
     context = get_context("spawn")
     with ProcessPoolExecutor(options.jobs, mp_context=context, initializer=_leave_interrupts) as pool:
         try:
-            for part in pool.map(_play_part, parts):
+            for part in _begun(pool, parts):
                 yield from part
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _begun(pool: ProcessPoolExecutor, parts: Sequence[_Part]) -> Iterator[list[Result]]:
+    """Start the workers deaf to Ctrl-C from their first moment: one that dies of it while it starts breaks the pool."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return pool.map(_play_part, parts)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _leave_interrupts() -> None:
@@ -162,7 +171,7 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _play_part(part: tuple[tuple[int, ...], str | None, frozenset[int]]) -> list[Result]:
+def _play_part(part: _Part) -> list[Result]:
     seeds, sabotage, without = part
     results = [play(replace(draw(seed), dropped=without), sabotage) for seed in seeds]
     gc.collect()
