@@ -12,7 +12,7 @@ from typing import Final
 
 from eval.lab.kinds import Obj
 from eval.lab.shop import CALLS
-from eval.lab.store import Store
+from eval.lab.store import Deletion, Store
 from shared.domain.cluster import Kind, Object
 from shared.testing.manifests import (
     a_deployment,
@@ -139,8 +139,24 @@ def plant(cluster: Cluster, store: Store) -> None:
     for node in cluster.nodes:
         _put(store, a_node(node))
     for workload in cluster.workloads.values():
-        for each in _objects(workload):
-            _put(store, each)
+        plant_workload(store, workload)
+
+
+def plant_workload(store: Store, workload: Workload) -> None:
+    """Put one workload's objects into the store, well; its namespace and nodes are there."""
+    for each in _objects(workload):
+        _put(store, each)
+
+
+def uproot(store: Store, workload: Workload) -> None:
+    """Take them all away, at once."""
+    namespace, name = workload.where
+    store.delete("EndpointSlice", namespace, _slice_of(store, workload)["metadata"]["name"])
+    store.delete("Service", namespace, name)
+    for pod in workload.pods:
+        store.delete("Pod", namespace, pod, how=Deletion(grace_s=0))
+    store.delete("ReplicaSet", namespace, workload.replica_set)
+    store.delete("Deployment", namespace, name)
 
 
 def _objects(workload: Workload) -> Sequence[Object]:
@@ -184,13 +200,34 @@ def break_selector(store: Store, workload: Workload) -> None:
     _endpoints(store, workload, 0, 0)
 
 
+def mend(store: Store, workload: Workload) -> None:
+    """Let all of it be well again, whatever was wrong; its Service selects its pods."""
+    namespace, name = workload.where
+    for seen in _objects(workload):
+        if seen.ref.kind in (Kind.POD, Kind.DEPLOYMENT):
+            store.set_status(str(seen.ref.kind), namespace, seen.ref.name, dict(seen.body)["status"], "kubelet")
+    store.patch("Service", namespace, name, {"spec": {"selector": {"app": name}}})
+    _endpoints(store, workload, len(workload.nodes), 0)
+
+
+def selects_its_pods(store: Store, workload: Workload) -> bool:
+    """Whether the Service's selector is the one that it should have."""
+    selector: Obj = store.get("Service", *workload.where)["spec"]["selector"]
+    return selector == {"app": workload.name}
+
+
 def _endpoints(store: Store, workload: Workload, ready: int, unready: int) -> None:
     namespace, name = workload.where
     wanted: Obj = dict(an_endpoint_slice(name, namespace=namespace, ready=ready, unready=unready).body)
-    known = next(
+    known = _slice_of(store, workload)
+    store.amend("EndpointSlice", namespace, known["metadata"]["name"], "endpoints", endpoints=wanted["endpoints"])
+
+
+def _slice_of(store: Store, workload: Workload) -> Obj:
+    namespace, name = workload.where
+    return next(
         item
         for item in store.all("EndpointSlice")
         if item["metadata"]["namespace"] == namespace
         and item["metadata"]["labels"].get("kubernetes.io/service-name") == name
     )
-    store.amend("EndpointSlice", namespace, known["metadata"]["name"], "endpoints", endpoints=wanted["endpoints"])

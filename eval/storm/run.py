@@ -5,6 +5,7 @@ import random
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,10 +50,16 @@ class Options:
     """What `primum eval storm` was asked for."""
 
     alerts: int = 5000
+    """Of each storm of the first `large` seeds."""
+    fewer: int = 250
+    """Of each storm of the other seeds, if that is fewer: fifty storms of thousands would take half an hour."""
+    large: int = 5
     causes: tuple[int, ...] = (1, 3)
     seeds: tuple[int, ...] = tuple(range(1, 51))
     whole: int = 2
     """How many of the first seeds go through all five services."""
+    jobs: int = 2
+    """Storms at the same time, each with a Primum of its own."""
     sabotage: str | None = None
     as_json: bool = False
 
@@ -86,14 +93,18 @@ class Row:
 def main(options: Options) -> int:
     """Run all storms, print the result; the exit status: 1 if anything was lost, doubled, merged or split wrongly.
 
-    130 after Ctrl-C.
+    130 after Ctrl-C. Raises PrimumError.
     """
+    clock = SystemClock()
+    began_s = clock.monotonic_s()
     try:
         rows = stopping.run(_all(options))
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return stopping.STOPPED
-    summary = summarised(rows)
+    except ExceptionGroup as failed:  # of storms that play at the same time
+        raise failed.exceptions[0] from failed
+    summary = summarised(rows) | {"elapsed_s": round(clock.monotonic_s() - began_s, 1)}
     if options.as_json:
         document = json.dumps({"rows": [row.as_json() for row in rows], "summary": summary}, indent=2)
         sys.stdout.write(f"{document}\n")
@@ -108,6 +119,7 @@ def summarised(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "ok": bool(rows) and all(row.ok for row in rows),
         "storms": len(rows),
+        "storms_by_alerts": {str(size): count for size, count in Counter(row.alerts for row in rows).items()},
         "storms_red": sum(not row.ok for row in rows),
         "alerts": sum(row.alerts for row in rows),
         **{name: sum(getattr(row.verdict, name) for row in rows) for name in counted},
@@ -119,13 +131,21 @@ def summarised(rows: Sequence[Row]) -> dict[str, Any]:
 async def _all(options: Options) -> Sequence[Row]:
     if options.sabotage is not None and options.sabotage not in ORGANS:
         raise PrimumError(f"no such sabotage: {options.sabotage}", advice=f"one of {', '.join(ORGANS)}")
-    rows: list[Row] = []
-    for number, seed in enumerate(options.seeds):
-        for causes in options.causes:
-            row = await storm(seed, causes, options, whole=number < options.whole)
-            rows.append(row)
-            _progress(row, len(rows), len(options.seeds) * len(options.causes))
-    return rows
+    wanted = [(number, seed, causes) for number, seed in enumerate(options.seeds) for causes in options.causes]
+    free, done = asyncio.Semaphore(options.jobs), 0
+
+    async def play(number: int, seed: int, causes: int) -> Row:
+        nonlocal done
+        async with free:
+            alerts = options.alerts if number < options.large else min(options.fewer, options.alerts)
+            row = await storm(seed, causes, alerts, options.sabotage, whole=number < options.whole)
+            done += 1
+            _progress(row, done, len(wanted))
+            return row
+
+    async with asyncio.TaskGroup() as group:
+        playing = [group.create_task(play(*each)) for each in wanted]
+    return [each.result() for each in playing]
 
 
 def _progress(row: Row, done: int, of: int) -> None:
@@ -137,16 +157,16 @@ def _progress(row: Row, done: int, of: int) -> None:
     sys.stderr.write(f"[{done}/{of}] {mark} seed {row.seed}, causes {row.causes}: {said}, {joined}\n")
 
 
-async def storm(seed: int, count: int, options: Options, *, whole: bool) -> Row:
+async def storm(seed: int, count: int, size: int, sabotage: str | None, *, whole: bool) -> Row:
     """Draw and play one storm. Raises PrimumError if Primum does not start or does not come to rest."""
     rng = random.Random(f"{seed}/{count}")
     cluster, causes = choose(rng, draw(rng), count)
     drawing = Draw(rng, cluster, causes, f"{WINDOW_S}s")
     at = SystemClock().now()
-    alerts = drawing.storm(options.alerts, at.replace(microsecond=at.microsecond // 1000 * 1000))
+    alerts = drawing.storm(size, at.replace(microsecond=at.microsecond // 1000 * 1000))
     async with standing(cluster, rng) as stands:
         with tempfile.TemporaryDirectory(prefix="primum-storm-", ignore_cleanup_errors=True) as folder:
-            supervisor = _primum(Path(folder), stands, ORGANS.get(options.sabotage or ""), whole=whole)
+            supervisor = _primum(Path(folder), stands, ORGANS.get(sabotage or ""), whole=whole)
             async with supervisor, connected(supervisor.nats_url, _operator(supervisor)) as connection:
                 pair = Pair(supervisor.gateway_url, supervisor.token, stands.prometheus_url, rng)
                 began_at = SystemClock().now()

@@ -16,7 +16,7 @@ from eval.lab.lab import TOKEN
 from eval.lab.query import QueryEngine
 from eval.lab.series import Sample, SeriesStore, labels
 from eval.lab.store import Store
-from eval.storm.cluster import Cluster, Where, plant
+from eval.storm.cluster import Cluster, Where, Workload, plant, plant_workload, uproot
 from shared.adapters.system import SystemClock
 from shared.testing.http_server import serving
 
@@ -25,6 +25,7 @@ _SCRAPE_EVERY_S: Final = 0.25
 _BEFORE: Final = 40
 """Scrapes before anybody looks."""
 _RPS: Final = 200.0
+_CODES: Final = ("200", "503")
 
 
 class Standing:
@@ -36,7 +37,7 @@ class Standing:
         self.error_ratios: Mapping[Where, float] = dict.fromkeys(cluster.workloads, 0.0)
         self.url = ""
         self._series = SeriesStore()
-        self._totals = {(where, code): 0.0 for where in cluster.workloads for code in ("200", "503")}
+        self._totals = {(where, code): 0.0 for where in cluster.workloads for code in _CODES}
         plant(cluster, self.store)
 
     @property
@@ -57,6 +58,18 @@ class Standing:
         path.write_text(json.dumps(config))
         return path
 
+    def add(self, workload: Workload) -> None:
+        """Deploy one more, well, with its traffic; its namespace and its nodes are there."""
+        plant_workload(self.store, workload)
+        self.error_ratios = {**self.error_ratios, workload.where: 0.0}
+
+    def remove(self, workload: Workload) -> None:
+        """Take one away; Prometheus forgets it."""
+        uproot(self.store, workload)
+        self.error_ratios = {where: ratio for where, ratio in self.error_ratios.items() if where != workload.where}
+        for code in _CODES:
+            self._totals.pop((workload.where, code), None)
+
     def api(self) -> Api:
         """Make its API, with Prometheus beside it."""
         routes = prometheus.routes(QueryEngine(self._series), self._samples, _now)
@@ -73,8 +86,9 @@ class Standing:
 
     def _scrape(self, at_s: float) -> None:
         for where, ratio in self.error_ratios.items():
-            self._totals[where, "503"] += _RPS * _SCRAPE_EVERY_S * ratio
-            self._totals[where, "200"] += _RPS * _SCRAPE_EVERY_S * (1 - ratio)
+            for code, share in zip(_CODES, (1 - ratio, ratio), strict=True):
+                counted = self._totals.get((where, code), 0.0)
+                self._totals[where, code] = counted + _RPS * _SCRAPE_EVERY_S * share
         self._series.scrape(at_s, self._samples())
 
     def _samples(self) -> Iterator[Sample]:

@@ -49,3 +49,18 @@ def ingest(  # noqa: PLR0913 - one parameter an option
         as_json=as_json,
     )
     raise typer.Exit(it.main(options))
+
+
+@bench.command(epilog="Example: primum bench memory --json; exit status 1 if a service grows or starts too slowly")
+def memory(
+    *,
+    alerts: Annotated[int, typer.Option(min=1, help="Distinct ones; an HA pair sends each twice.")] = 20_000,
+    incidents: Annotated[int, typer.Option(min=3, help="Each of a workload of its own, from alert to end.")] = 2_000,
+    starts: Annotated[int, typer.Option(min=1, help="How often each service is started, for the median.")] = 3,
+    seed: Annotated[int, typer.Option(help="Draws what is wrong with whom.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Take incidents through all five services to their end, and watch what their processes hold. Some minutes."""
+    from eval.memory import bench as it
+
+    raise typer.Exit(it.main(it.Options(alerts, incidents, starts, seed, as_json)))

@@ -84,12 +84,18 @@ def simulate(  # noqa: PLR0913 - one parameter an option
 @evaluate.command(epilog="Example: primum eval storm --causes 3 --seed 7 --json")
 def storm(  # noqa: PLR0913 - one parameter an option
     *,
-    alerts: Annotated[int, typer.Option(min=10, help="Distinct ones; an HA pair sends each twice.")] = 5000,
+    alerts: Annotated[
+        int, typer.Option(min=10, help="Distinct ones in each storm of the first --large seeds; a pair sends each.")
+    ] = 5000,
+    large: Annotated[int, typer.Option(min=0, help="How many of the seeds have so many.")] = 5,
+    fewer: Annotated[int, typer.Option(min=10, help="Alerts in each storm of the other seeds.")] = 250,
     causes: Annotated[
         list[int] | None, typer.Option(min=1, max=3, help="How many; repeatable.", show_default="1 and 3")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many storms of each kind: seeds 1, 2, ….")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, help="How many storms of each kind.")] = 50,
+    first_seed: Annotated[int, typer.Option(help="The seeds are this one and those that follow.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Only this one.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Storms at the same time.")] = 2,
     whole: Annotated[
         int, typer.Option(min=0, help="With how many of the seeds all five services run; else gateway and detector.")
     ] = 2,
@@ -101,8 +107,18 @@ def storm(  # noqa: PLR0913 - one parameter an option
     """Send storms of alerts whose causes are known; status 1 if any is lost, doubled, merged or split wrongly."""
     from eval.storm import run
 
-    chosen = (seed,) if seed is not None else tuple(range(1, seeds + 1))
-    options = run.Options(alerts, tuple(causes or (1, 3)), chosen, whole, sabotage, as_json)
+    chosen = (seed,) if seed is not None else tuple(range(first_seed, first_seed + seeds))
+    options = run.Options(
+        alerts=alerts,
+        fewer=fewer,
+        large=large,
+        causes=tuple(causes or (1, 3)),
+        seeds=chosen,
+        whole=whole,
+        jobs=jobs,
+        sabotage=sabotage,
+        as_json=as_json,
+    )
     raise typer.Exit(run.main(options))
 
 

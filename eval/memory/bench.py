@@ -1,0 +1,271 @@
+"""`primum bench memory`: thousands of incidents through five real services, and their memory as the kernel counts it.
+
+Alerts go through the gateway; each incident is of a workload that nobody has seen before, is diagnosed, mended and kept,
+or taken back, or left to people, and ends in the ledger as it would in production. That is where it is counted.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from nats.aio.client import Client
+
+from eval.memory.patients import Patient, admissions, beginning, empty_cluster
+from eval.memory.process import SLOPE_LIMIT, Sample, course, rss_mb
+from eval.memory.starts import HELP_LIMIT_S, READY_LIMIT_S, help_s, starts_to_ready
+from eval.storm.sender import Pair
+from eval.storm.standing import Standing, standing
+from services.cli.supervisor import SERVICES, Supervisor, SupervisorSettings
+from shared.adapters import nats_events
+from shared.adapters.nats_connection import User, connected
+from shared.adapters.nats_stream import NatsStream
+from shared.adapters.nkey import OPERATOR, load_key, seed_file
+from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
+from shared.domain.events import Closed, Kept, KeptMoreToDo, Merged, Opened, Quiet, Undone, UndoneForGood, UndoStuck
+from shared.domain.ids import IncidentId
+
+NATS: Final = "nats"
+AT_ONCE: Final = 48
+"""Incidents that are open at the same time."""
+PACE: Final = 30.0
+WINDOW_S: Final = 2
+_TICK_S: Final = 0.2
+_SAY_EVERY_S: Final = 10.0
+_STALLED_AFTER_S: Final = 60.0
+_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `primum bench memory` was asked for."""
+
+    alerts: int = 20_000
+    incidents: int = 2_000
+    starts: int = 3
+    seed: int = 1
+    as_json: bool = False
+
+
+def main(options: Options) -> int:
+    """Run it: 0 if memory is flat and starts are fast, 1 if not, 130 after Ctrl-C. Raises PrimumError."""
+    if options.alerts < options.incidents:
+        raise PrimumError("an incident needs an alert", advice="give at least as many --alerts as --incidents")
+    try:
+        found = asyncio.run(_run(options))
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 130
+    sys.stdout.write((json.dumps(found, indent=2) if options.as_json else _in_words(found)) + "\n")
+    return 0 if found["ok"] else 1
+
+
+async def _run(options: Options) -> dict[str, Any]:
+    rng = random.Random(options.seed)
+    async with standing(empty_cluster(), rng) as stands:
+        with tempfile.TemporaryDirectory(prefix="primum-memory-", ignore_cleanup_errors=True) as folder:
+            _say("starts")
+            async with _primum(Path(folder) / "starts", stands) as primum:
+                ready_s = await starts_to_ready(primum, options.starts)
+            helped_s = await help_s(2 * options.starts + 1)
+            async with (
+                _primum(Path(folder) / "run", stands) as primum,
+                connected(primum.nats_url, _operator(primum)) as connection,
+                Pair(primum.gateway_url, primum.token, stands.prometheus_url, rng) as pair,
+            ):
+                ward = Ward(stands, primum, connection, pair, rng)
+                await ward.treat(admissions(rng, options.incidents, options.alerts, WINDOW_S), options.incidents)
+                joined = await _count_joined(connection)
+    return _result(options, ward, joined, ready_s, helped_s)
+
+
+def _primum(data: Path, stands: Standing) -> Supervisor:
+    data.mkdir(parents=True)
+    everywhere = {
+        "PRIMUM_CLUSTER": "lab",
+        "PRIMUM_KUBECONFIG": str(stands.kubeconfig(data / "kubeconfig")),
+        "PRIMUM_KUBE_CONTEXT": "lab",
+        "PRIMUM_PROMETHEUS_URL": stands.prometheus_url,
+        "PRIMUM_METRICS_WINDOW_S": str(WINDOW_S),
+        "PRIMUM_MODE": "act",
+        "PRIMUM_PACE": f"{PACE:g}",
+        "PRIMUM_SURROUNDINGS_AGE_S": "0.5",
+        "PRIMUM_SYMPTOM_EVERY_S": "45",
+        "PRIMUM_SAMPLE_EVERY_S": "30",
+        "PRIMUM_LOOK_AGAIN_S": "45",
+        "PRIMUM_DEFER_S": "45",
+        "PRIMUM_WATCH_S": "60",
+        "PRIMUM_RELAPSE_AFTER_S": "300",
+        "PRIMUM_VERIFY_EVERY_S": "1",
+    }
+    settings = SupervisorSettings(data_dir=data, port=0, nats_url="", host="127.0.0.1")
+    return Supervisor(settings, everywhere=everywhere, log=structlog.wrap_logger(structlog.ReturnLogger()))
+
+
+def _operator(supervisor: Supervisor) -> User:
+    return User(OPERATOR, load_key(seed_file(supervisor.keys_dir, OPERATOR)))
+
+
+class Ward:
+    """The patients that are in treatment, and the ledger that tells how they do."""
+
+    def __init__(
+        self, standing: Standing, primum: Supervisor, connection: Client, pair: Pair, rng: random.Random
+    ) -> None:
+        self._standing, self._primum, self._pair, self._rng = standing, primum, pair, rng
+        self._ledger, self._read_to = NatsStream(connection, "LEDGER", _TIMEOUT_S), 0
+        self._clock = SystemClock()
+        self._by_place: dict[tuple[str, str], Patient] = {}
+        self._by_incident: dict[IncidentId, Patient] = {}
+        self._over: set[IncidentId] = set()
+        self.samples: dict[str, list[Sample]] = {name: [] for name in (*SERVICES, NATS)}
+        self.ends: Counter[str] = Counter()
+        self.opened = self.ended = 0
+        self.elapsed_s = 0.0
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        return {name: child.restarts for name, child in self._primum.children.items()}
+
+    async def treat(self, admitted: Iterable[Patient], count: int) -> None:
+        """Let patients fall ill, as many at once as there are beds, until all of them are out again.
+
+        Raises PrimumError if nothing ends for a minute.
+        """
+        began_s = moved_s = said_s = self._clock.monotonic_s()
+        waiting = iter(admitted)
+        self._sample()
+        while self.ended < count:
+            await self._admit(waiting)
+            await self._clock.sleep(_TICK_S)
+            before = self.ended
+            await self._read()
+            now_s = self._clock.monotonic_s()
+            for patient in tuple(self._by_place.values()):
+                patient.live(self._standing, now_s)
+            self._discharge()
+            self._sample()
+            moved_s = now_s if self.ended > before else moved_s
+            if now_s - moved_s > _STALLED_AFTER_S:
+                raise PrimumError(f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {self._stuck()}")
+            if now_s - said_s > _SAY_EVERY_S:
+                said_s = now_s
+                _say(f"{self.ended} of {count} incidents ended, {len(self._by_place)} open")
+        self.elapsed_s = self._clock.monotonic_s() - began_s
+
+    async def _admit(self, waiting: Iterable[Patient]) -> None:
+        new: list[Patient] = []
+        while len(self._by_place) < AT_ONCE and (patient := next(iter(waiting), None)) is not None:
+            patient.fall_ill(self._standing)
+            self._by_place[patient.workload.where] = patient
+            new.append(patient)
+        if new:
+            now = self._clock.now()
+            await self._pair.fire([each for patient in new for each in beginning(patient.alerts, self._rng, now)])
+
+    async def _read(self) -> None:
+        for stored in await self._ledger.after("primum.ledger.>", self._read_to):
+            self._read_to = stored.sequence
+            record = nats_events.recorded(stored)
+            match record.event:
+                case Opened():
+                    self.opened += 1
+                    self._opened(record.incident, record.event)
+                case Quiet() | Closed() | Merged():
+                    self.ends[record.event.name] += 1
+                    self._over.add(record.incident)
+                case Kept() | KeptMoreToDo() | UndoStuck():
+                    self.ends[record.event.name] += 1
+                case Undone() | UndoneForGood():
+                    self.ends[record.event.name] += 1
+                    if (patient := self._by_incident.get(record.incident)) is not None:
+                        patient.undone = True
+                case _:
+                    pass
+
+    def _opened(self, incident: IncidentId, event: Opened) -> None:
+        root = event.root
+        patient = self._by_place.get((root.namespace, root.name)) if root else None
+        if patient is None:
+            self.ends["unexpected"] += 1
+            return
+        patient.incidents.add(incident)
+        patient.opened_s = self._clock.monotonic_s()
+        self._by_incident[incident] = patient
+
+    def _discharge(self) -> None:
+        for patient in tuple(self._by_place.values()):
+            if patient.incidents and patient.incidents <= self._over:
+                self._standing.remove(patient.workload)
+                del self._by_place[patient.workload.where]
+                for incident in patient.incidents:
+                    del self._by_incident[incident]
+                self.ended += 1
+
+    def _sample(self) -> None:
+        pids = {name: child.pid for name, child in self._primum.children.items()} | {NATS: self._primum.nats_pid}
+        for name, pid in pids.items():
+            if pid is not None and (found := rss_mb(pid)) is not None:
+                self.samples[name].append(Sample(self.ended, found))
+
+    def _stuck(self) -> str:
+        return ", ".join(f"{patient.workload.name} ({patient.fate})" for patient in self._by_place.values())[:300]
+
+
+async def _count_joined(connection: Client) -> int:
+    facts = await NatsStream(connection, "FACTS", _TIMEOUT_S).after("primum.fact.*.alert-joined")
+    return len({(stored.headers["ce-subject"], stored.headers.get("Nats-Msg-Id")) for stored in facts})
+
+
+def _result(
+    options: Options, ward: Ward, joined: int, ready_s: Mapping[str, float], helped_s: float
+) -> dict[str, Any]:
+    courses = {name: course(samples, options.incidents) for name, samples in ward.samples.items()}
+    flat = all(courses[name].flat for name in SERVICES)
+    fast = all(took < READY_LIMIT_S for took in ready_s.values()) and helped_s < HELP_LIMIT_S
+    whole = joined == options.alerts and ward.opened == options.incidents and not any(ward.restarts.values())
+    return {
+        "ok": flat and fast and whole,
+        "flat": flat,
+        "fast": fast,
+        "alerts": options.alerts,
+        "joined": joined,
+        "incidents": options.incidents,
+        "opened": ward.opened,
+        "ended": ward.ended,
+        "events": dict(sorted(ward.ends.items())),
+        "seed": options.seed,
+        "elapsed_s": round(ward.elapsed_s, 1),
+        "criterion": f"slope over the last two thirds of the incidents < {SLOPE_LIMIT:g} MB per 1,000 incidents",
+        "memory": {
+            name: {**asdict(found), "flat": found.flat, "restarts": ward.restarts.get(name, 0)}
+            for name, found in courses.items()
+        },
+        "start_to_ready_s": dict(ready_s),
+        "start_to_ready_limit_s": READY_LIMIT_S,
+        "starts": options.starts,
+        "help_s": helped_s,
+        "help_limit_s": HELP_LIMIT_S,
+    }
+
+
+def _in_words(found: Mapping[str, Any]) -> str:
+    lines = [f"{found['ended']} incidents of {found['joined']} alerts in {found['elapsed_s']} s", found["criterion"]]
+    for name, memory in found["memory"].items():
+        mark = "" if name == NATS else ("flat" if memory["flat"] else "NOT FLAT")
+        figures = (f"{memory[key]:6.1f}" for key in ("start_mb", "third_mb", "two_thirds_mb", "end_mb"))
+        lines.append(f"{name:<10} {' '.join(figures)} MB  {memory['slope_mb_per_1000']:+.2f} MB per 1,000  {mark}")
+    lines += [f"{name:<10} {took:.2f} s to ready" for name, took in found["start_to_ready_s"].items()]
+    return "\n".join([*lines, f"primum --help {found['help_s']:.2f} s", "ok" if found["ok"] else "RED"])
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")
