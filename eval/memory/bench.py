@@ -1,7 +1,7 @@
 """`primum bench memory`: thousands of incidents through five real services, and their memory as the kernel counts it.
 
-Alerts go through the gateway; each incident is of a workload that nobody has seen before, is diagnosed, mended and kept,
-or taken back, or left to people, and ends in the ledger as it would in production. That is where it is counted.
+Alerts go through the gateway; each incident is of a workload that nobody has seen before, is diagnosed, mended and
+kept, or taken back, or left to people, and ends in the ledger as it would in production. That is where it is counted.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any, Final
 import structlog
 from nats.aio.client import Client
 
-from eval.memory.patients import Patient, admissions, beginning, empty_cluster
+from eval.memory.patients import Patient, admissions, empty_cluster
 from eval.memory.process import SLOPE_LIMIT, Sample, course, rss_mb
 from eval.memory.starts import HELP_LIMIT_S, READY_LIMIT_S, help_s, starts_to_ready
 from eval.storm.sender import Pair
@@ -40,7 +40,7 @@ PACE: Final = 30.0
 WINDOW_S: Final = 2
 _TICK_S: Final = 0.2
 _SAY_EVERY_S: Final = 10.0
-_STALLED_AFTER_S: Final = 60.0
+_STALLED_AFTER_S: Final = 30.0
 _TIMEOUT_S: Final = 10.0
 
 
@@ -126,6 +126,7 @@ class Ward:
         self._by_place: dict[tuple[str, str], Patient] = {}
         self._by_incident: dict[IncidentId, Patient] = {}
         self._over: set[IncidentId] = set()
+        self._last: dict[IncidentId, str] = {}
         self.samples: dict[str, list[Sample]] = {name: [] for name in (*SERVICES, NATS)}
         self.ends: Counter[str] = Counter()
         self.opened = self.ended = 0
@@ -169,12 +170,13 @@ class Ward:
             new.append(patient)
         if new:
             now = self._clock.now()
-            await self._pair.fire([each for patient in new for each in beginning(patient.alerts, self._rng, now)])
+            await self._pair.fire([each for patient in new for each in patient.alerts(self._rng, now)])
 
     async def _read(self) -> None:
         for stored in await self._ledger.after("primum.ledger.>", self._read_to):
             self._read_to = stored.sequence
             record = nats_events.recorded(stored)
+            self._last[record.incident] = record.event.name
             match record.event:
                 case Opened():
                     self.opened += 1
@@ -207,7 +209,7 @@ class Ward:
                 self._standing.remove(patient.workload)
                 del self._by_place[patient.workload.where]
                 for incident in patient.incidents:
-                    del self._by_incident[incident]
+                    del self._by_incident[incident], self._last[incident]
                 self.ended += 1
 
     def _sample(self) -> None:
@@ -217,7 +219,12 @@ class Ward:
                 self.samples[name].append(Sample(self.ended, found))
 
     def _stuck(self) -> str:
-        return ", ".join(f"{patient.workload.name} ({patient.fate})" for patient in self._by_place.values())[:300]
+        """Name who does not get out, with the last that happened to each."""
+        said = (
+            f"{patient.workload.name} ({patient.fate}): {', '.join(self._last[each] for each in patient.incidents)}"
+            for patient in self._by_place.values()
+        )
+        return "; ".join(said)[:1000]
 
 
 async def _count_joined(connection: Client) -> int:
@@ -225,9 +232,7 @@ async def _count_joined(connection: Client) -> int:
     return len({(stored.headers["ce-subject"], stored.headers.get("Nats-Msg-Id")) for stored in facts})
 
 
-def _result(
-    options: Options, ward: Ward, joined: int, ready_s: Mapping[str, float], helped_s: float
-) -> dict[str, Any]:
+def _result(options: Options, ward: Ward, joined: int, ready_s: Mapping[str, float], helped_s: float) -> dict[str, Any]:
     courses = {name: course(samples, options.incidents) for name, samples in ward.samples.items()}
     flat = all(courses[name].flat for name in SERVICES)
     fast = all(took < READY_LIMIT_S for took in ready_s.values()) and helped_s < HELP_LIMIT_S

@@ -1,7 +1,7 @@
 """Workloads that fall ill, each once: what is wrong, the alerts it makes, and what makes it well again."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,7 +42,10 @@ class Patient:
 
     workload: Workload
     fate: Fate
-    alerts: Sequence[Told]
+    told: int
+    """How many alerts it makes."""
+    errors: str
+    """The expression of those about its requests."""
     incidents: set[IncidentId] = field(default_factory=set)
     opened_s: float | None = None
     undone: bool = False
@@ -56,6 +59,24 @@ class Patient:
         else:
             break_selector(standing.store, self.workload)
         self._fail(standing, _ERRORS)
+
+    def alerts(self, rng: random.Random, now: datetime) -> list[Told]:
+        """Make its alerts, which began to fire a moment ago."""
+        began = [now - timedelta(milliseconds=rng.randrange(1000)) for _ in range(self.told)]
+        cut = [at.replace(microsecond=at.microsecond // 1000 * 1000) for at in began]
+        return [self._alert(number, at) for number, at in enumerate(cut)]
+
+    def _alert(self, number: int, at: datetime) -> Told:
+        namespace, name = self.workload.where
+        on_requests = number % 2 == 0
+        labels = {
+            "alertname": "RequestErrorRatioHigh" if on_requests else "KubePodNotReady",
+            "severity": "critical",
+            "namespace": namespace,
+            "instance": f"10.0.{number // 250}.{number % 250}:9090",
+            **({"service": name} if on_requests else {"pod": self.workload.pods[0]}),
+        }
+        return Told(labels, frozenset(), at, self.errors if on_requests else "")
 
     def live(self, standing: Standing, now_s: float) -> None:
         """Do what follows from what was done to it."""
@@ -93,24 +114,4 @@ def admissions(rng: random.Random, incidents: int, alerts: int, window_s: int) -
         count = alerts // incidents + (number < alerts % incidents)
         workload = Workload(where, {}, (rng.choice(_NODES),))
         fate = rng.choices(tuple(Fate), _SHARES)[0]
-        yield Patient(workload, fate, [_alert(workload, each, errors) for each in range(count)])
-
-
-def _alert(workload: Workload, number: int, errors: str) -> Told:
-    namespace, name = workload.where
-    about = {"service": name} if number % 2 == 0 else {"pod": workload.pods[0]}
-    labels = {
-        "alertname": "RequestErrorRatioHigh" if "service" in about else "KubePodNotReady",
-        "severity": "critical",
-        "namespace": namespace,
-        "instance": f"10.0.{number // 250}.{number % 250}:9090",
-        **about,
-    }
-    return Told(labels, frozenset(), datetime.min, errors if "service" in about else "")
-
-
-def beginning(alerts: Sequence[Told], rng: random.Random, now: datetime) -> list[Told]:
-    """Return the alerts as they begin to fire: a moment ago."""
-    began = [now - timedelta(milliseconds=rng.randrange(1000)) for _ in alerts]
-    moments = [at.replace(microsecond=at.microsecond // 1000 * 1000) for at in began]
-    return [Told(each.labels, each.causes, at, each.expression) for each, at in zip(alerts, moments, strict=True)]
+        yield Patient(workload, fate, count, errors)

@@ -1,4 +1,4 @@
-"""How long a start takes: of a service from its exec to its first `/ready`, of `primum --help` as a user waits for it."""
+"""How long a start takes: of a service from its exec to its first `/ready`, of `primum --help` to its end."""
 
 import asyncio
 import os

@@ -205,7 +205,8 @@ def mend(store: Store, workload: Workload) -> None:
     namespace, name = workload.where
     for seen in _objects(workload):
         if seen.ref.kind in (Kind.POD, Kind.DEPLOYMENT):
-            store.set_status(str(seen.ref.kind), namespace, seen.ref.name, dict(seen.body)["status"], "kubelet")
+            body: Obj = dict(seen.body)
+            store.set_status(str(seen.ref.kind), namespace, seen.ref.name, body["status"], "kubelet")
     store.patch("Service", namespace, name, {"spec": {"selector": {"app": name}}})
     _endpoints(store, workload, len(workload.nodes), 0)
 

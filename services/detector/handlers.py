@@ -179,6 +179,8 @@ async def _join(incident: IncidentId, alerts: Sequence[AlertJoined], context: Co
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
     """Look at the symptom of an open incident, and come back."""
     incident = (await context.ledger.fold(incident_id)).understood()
+    if incident.state is State.CLOSED:
+        context.memory.forget(incident_id)
     if incident.state not in _WATCHED:
         return
     await context.activities.doing(f"watching:{incident.id}")
@@ -206,6 +208,7 @@ async def _merge(incident: Incident, view: View, context: Context) -> bool:
         await _join(into.id, theirs, context)  # first, for once this one is closed nobody comes back to it
         merged = Merged(into=into.id, reason=home.because)
         await context.ledger.append(incident, merged, frees_key=True, while_open=into)
+        context.memory.forget(incident.id)
     return True
 
 
@@ -223,6 +226,7 @@ async def _watch(incident: Incident, view: View | None, context: Context) -> Non
     match outcome:
         case Quiet():
             await context.ledger.append(incident, outcome, frees_key=True)
+            context.memory.forget(incident.id)
             await context.activities.doing("idle")
         case Cleared() | Relapsed():
             await context.ledger.append(incident, outcome)

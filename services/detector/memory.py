@@ -45,6 +45,10 @@ class Memory:
             _, oldest = self._joined.popitem(last=False)
             self._alerts -= len(oldest)
 
+    def forget(self, incident: IncidentId) -> None:
+        """Let go of an incident that is over: nothing joins it any more."""
+        self._alerts -= len(self._joined.pop(incident, ()))
+
     def add(self, incident: IncidentId, joined: Iterable[str]) -> None:
         """Remember what joined since; not of one that was forgotten, whose record would seem to begin here."""
         if (known := self._joined.get(incident)) is not None:

@@ -1,9 +1,10 @@
 """What the mitigator's handlers work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from structlog.typing import FilteringBoundLogger
 
+from services.mitigator.lately import Lately
 from services.mitigator.settings import Settings
 from shared.domain.ids import HolderId
 from shared.ports.clock import Clock
@@ -30,3 +31,4 @@ class Context:
     catalog: Catalog
     settings: Settings
     log: FilteringBoundLogger
+    lately: Lately = field(default_factory=Lately)

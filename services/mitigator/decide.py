@@ -56,6 +56,16 @@ class Propose(Frozen):
     reason: str
 
 
+class Past(Frozen):
+    """One transaction of the past, as the next one is judged by it."""
+
+    opened_at: datetime
+    written: tuple[Ref, ...]
+    undone: tuple[Ref, str] | None = None
+    """(object at fault, runbook), if it was judged and taken back."""
+    undone_at: datetime | None = None
+
+
 class Recent(Frozen):
     """What the last day's transactions of all incidents say about the next one."""
 
@@ -121,15 +131,29 @@ def _tried(incident: Incident, plan: Plan, recent: Recent) -> str | None:
     return None
 
 
-def recently(incidents: Iterable[Incident], since: datetime) -> Recent:
+def past(incident: Incident) -> tuple[Past, ...]:
+    """Return what an incident's transactions say about the next one; those that nothing was judged by say nothing."""
+    return tuple(
+        Past(
+            opened_at=known.opened_at,
+            written=tuple(known.plan.written),
+            undone=(known.plan.cause.object, known.plan.runbook.name) if _judged_and_taken_back(known) else None,
+            undone_at=known.undo_requested_at,
+        )
+        for known in incident.transactions
+        if not known.untried
+    )
+
+
+def recently(transactions: Iterable[Past], since: datetime) -> Recent:
     """Count the transactions since a moment by what they wrote, and name the pairs that were taken back since."""
     counts: Counter[Ref] = Counter()
     undone: set[tuple[Ref, str]] = set()
-    for transaction in (known for incident in incidents for known in incident.transactions if not known.untried):
-        if transaction.opened_at >= since:
-            counts.update(transaction.plan.written)
-        if _judged_and_taken_back(transaction) and (transaction.undo_requested_at or since) >= since:
-            undone.add((transaction.plan.cause.object, transaction.plan.runbook.name))
+    for known in transactions:
+        if known.opened_at >= since:
+            counts.update(known.written)
+        if known.undone is not None and (known.undone_at or since) >= since:
+            undone.add(known.undone)
     return Recent(transactions=dict(counts), undone=frozenset(undone))
 
 

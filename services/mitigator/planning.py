@@ -29,10 +29,6 @@ from shared.measure.health import ailing, health_of
 from shared.measure.symptom import alerts_of, last_reading, read_symptom
 from shared.runbooks.planning import plans
 
-DAY = timedelta(hours=24)
-LOOKED_OVER = 1000
-"""How many incidents, newest first, are searched for the transactions of a day: a storm opens hundreds."""
-
 
 async def on_planning(incident: Incident, context: Context) -> None:
     """Take the next step out of `planning`."""
@@ -48,7 +44,9 @@ async def on_planning(incident: Incident, context: Context) -> None:
     if stale := next((why for plan in candidates if (why := _unfit(incident, plan, snapshot))), None):
         await context.ledger.append(incident, Stale(reason=f"the approved plan no longer fits: {stale}"))
         return
-    match decide.choose(incident, candidates, rejected, context.settings.policy, await _recent(context)):
+    match decide.choose(
+        incident, candidates, rejected, context.settings.policy, await context.lately.recent(context.ledger, now)
+    ):
         case decide.Start(plan=plan, because=because):
             await _start(incident, plan, because, snapshot, context)
         case decide.Ask(plan=plan, reason=reason):
@@ -104,12 +102,6 @@ async def _candidates(incident: Incident, snapshot: Snapshot, context: Context) 
 
 def _unfit(incident: Incident, plan: Plan, snapshot: Snapshot) -> str | None:
     return decide.no_longer_fits(plan, snapshot) if plan.hash == incident.approved else None
-
-
-async def _recent(context: Context) -> decide.Recent:
-    """Look over the transactions of the last day, of all incidents."""
-    incidents = [await context.ledger.fold(known) for known in await context.ledger.incidents(limit=LOOKED_OVER)]
-    return decide.recently(incidents, context.clock.now() - DAY)
 
 
 async def _ask(incident: Incident, plan: Plan, reason: str, context: Context) -> None:

@@ -37,6 +37,10 @@ class Facts:
         self._keep(incident, read)
         return tuple(read.told.values())
 
+    def forget(self, incident: IncidentId) -> None:
+        """Let go of an incident's facts; they are read anew if somebody asks."""
+        self._by_id.pop(incident, None)
+
     def _hear(self, incident: IncidentId, read: "_Read", stored: Stored) -> None:
         try:
             fact = nats_events.fact(stored)

@@ -5,7 +5,6 @@ Every message is signed. What its owner did not sign, or signed for another plac
 
 import asyncio
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from shared.adapters import nats_events
 from shared.adapters.nats_chain import Chain, Link, May
 from shared.adapters.nats_facts import Facts
+from shared.adapters.nats_folds import Folds
 from shared.adapters.nats_stream import Expect, NatsStream, OutcomeUnknown, Stored, Write
 from shared.adapters.refused import Refused
 from shared.adapters.seal import Seal
@@ -26,12 +26,11 @@ from shared.domain.cluster import Ref
 from shared.domain.errors import Conflict, Refuse
 from shared.domain.events import AlertJoined, Event, Fact, Opened, Owner, Recorded
 from shared.domain.ids import CorrelationKey, EventId, IncidentId
-from shared.domain.incident import Incident
+from shared.domain.incident import Incident, State
 from shared.domain.transaction import Lock
 from shared.ports.clock import Clock
 from shared.ports.identity import Identity
 
-_FOLDS_KEPT: Final = 1024
 _RACES: Final = 20
 
 
@@ -61,7 +60,7 @@ class NatsLedger:
         folded = self._folds.get(incident)
         for stored in await self._stream.after(subjects.ledger_of(incident), folded.sequence):
             folded, _ = self._hear(folded, stored)
-        return self._folds.keep(folded)
+        return self._keep(folded)
 
     async def history(self, incident: IncidentId) -> Sequence[Recorded]:
         folded, counting = Incident(id=incident), list[Recorded]()
@@ -164,7 +163,7 @@ class NatsLedger:
     def _read_anew(self) -> None:
         """Forget what was read: after a reconnect the server may hold another past, as one that was wiped does."""
         self._keys, self._locks, self._pauses = map(self._chain, (_may_say_open, _may_lock, _may_pause))
-        self._folds, self._told = _Folds(), Facts(self._facts, self._writer.seal, self._refused_facts)
+        self._folds, self._told = Folds(), Facts(self._facts, self._writer.seal, self._refused_facts)
         self._openings = _Openings(self._stream, self._chain(_may_say_open))
 
     def _look(self) -> None:
@@ -221,7 +220,12 @@ class NatsLedger:
             if found is None:
                 raise
             first = found
-        return self._folds.keep(numbered(incident, drafts, first))
+        return self._keep(numbered(incident, drafts, first))
+
+    def _keep(self, folded: Incident) -> Incident:
+        if folded.state is State.CLOSED:
+            self._told.forget(folded.id)
+        return self._folds.keep(folded)
 
     def _forget(self, incident: IncidentId, side: Sequence[Write]) -> None:
         """Read it all again: a server that lost its newest seconds would contradict what we know for ever."""
@@ -257,28 +261,6 @@ class NatsLedger:
     def _plain_headers(self, kind: str) -> dict[str, str]:
         _, clock, identity = self._writer
         return {"ce-id": identity.new("word"), "ce-type": f"dev.primum.{kind}", "ce-time": clock.now().isoformat()}
-
-
-class _Folds:
-    """The folds of the incidents last looked at: a read then fetches only what is newer."""
-
-    def __init__(self) -> None:
-        self._by_id: OrderedDict[IncidentId, Incident] = OrderedDict()
-
-    def get(self, incident: IncidentId) -> Incident:
-        return self._by_id.get(incident, Incident(id=incident))
-
-    def forget(self, incident: IncidentId) -> None:
-        self._by_id.pop(incident, None)
-
-    def keep(self, folded: Incident) -> Incident:
-        known = self.get(folded.id)
-        if folded.sequence >= known.sequence and folded.state is not None:
-            self._by_id[folded.id] = folded
-            self._by_id.move_to_end(folded.id)
-            if len(self._by_id) > _FOLDS_KEPT:
-                self._by_id.popitem(last=False)
-        return folded
 
 
 class _Openings:

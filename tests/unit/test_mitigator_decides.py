@@ -137,7 +137,8 @@ def test_a_days_transactions_are_counted_over_all_incidents() -> None:
         transactions_of(State.RESOLVED, "inc-3", untried=True),
         transactions_of(State.RESOLVED, "inc-4", opened_at=T0 - timedelta(days=2)),
     ]
-    assert decide.recently(incidents, T0 - timedelta(days=1)).transactions == {a_ref(): 2}
+    known = [each for incident in incidents for each in decide.past(incident)]
+    assert decide.recently(known, T0 - timedelta(days=1)).transactions == {a_ref(): 2}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_a_days_transactions_are_counted_over_all_incidents() -> None:
 )
 def test_a_pair_that_was_judged_and_taken_back_is_barred_for_a_day(changes: dict[str, object], *, barred: bool) -> None:
     """For every incident; a death or a pause says nothing against it."""
-    recent = decide.recently([transactions_of(State.UNDOING, "inc-1", **changes)], T0 - timedelta(days=1))
+    recent = decide.recently(decide.past(transactions_of(State.UNDOING, "inc-1", **changes)), T0 - timedelta(days=1))
     assert recent.undone == (frozenset({(a_ref(), "scale-up")}) if barred else frozenset())
 
 

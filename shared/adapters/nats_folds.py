@@ -1,0 +1,41 @@
+"""Incidents as they were folded last: a read then fetches only what is newer. Those that are over are let go of."""
+
+from collections import OrderedDict
+from typing import Final
+
+from shared.domain.ids import IncidentId
+from shared.domain.incident import Incident, State
+
+OPEN_KEPT: Final = 1024
+CLOSED_KEPT: Final = 32
+"""A late alert is held against the newest that ended; nobody else comes back to them."""
+
+
+class Folds:
+    """The folds of the incidents last looked at."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[IncidentId, Incident] = OrderedDict()
+        self._closed: OrderedDict[IncidentId, Incident] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._closed)
+
+    def get(self, incident: IncidentId) -> Incident:
+        """Return an incident as far as it is known; one without a state if it is not."""
+        return self._open.get(incident) or self._closed.get(incident) or Incident(id=incident)
+
+    def forget(self, incident: IncidentId) -> None:
+        self._open.pop(incident, None)
+        self._closed.pop(incident, None)
+
+    def keep(self, folded: Incident) -> Incident:
+        """Remember a fold, unless a newer one is known; return it."""
+        if folded.sequence >= self.get(folded.id).sequence and folded.state is not None:
+            self.forget(folded.id)
+            over = folded.state is State.CLOSED
+            kept, most = (self._closed, CLOSED_KEPT) if over else (self._open, OPEN_KEPT)
+            kept[folded.id] = folded
+            if len(kept) > most:
+                kept.popitem(last=False)
+        return folded
