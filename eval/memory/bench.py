@@ -10,11 +10,12 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import structlog
 from nats.aio.client import Client
 
@@ -36,11 +37,13 @@ from shared.domain.ids import IncidentId
 NATS: Final = "nats"
 AT_ONCE: Final = 48
 """Incidents that are open at the same time."""
+RUNS_FOR_S: Final = 3.0
+"""How long a workload is there before it falls ill: everybody knows it by then."""
 PACE: Final = 30.0
 WINDOW_S: Final = 2
 _TICK_S: Final = 0.2
 _SAY_EVERY_S: Final = 10.0
-_STALLED_AFTER_S: Final = 30.0
+_STALLED_AFTER_S: Final = 60.0
 _TIMEOUT_S: Final = 10.0
 
 
@@ -79,9 +82,11 @@ async def _run(options: Options) -> dict[str, Any]:
             async with (
                 _primum(Path(folder) / "run", stands) as primum,
                 connected(primum.nats_url, _operator(primum)) as connection,
-                Pair(primum.gateway_url, primum.token, stands.prometheus_url, rng) as pair,
+                httpx.AsyncClient(
+                    base_url=primum.gateway_url, headers={"Authorization": f"Bearer {primum.token}"}, trust_env=False
+                ) as http,
             ):
-                ward = Ward(stands, primum, connection, pair, rng)
+                ward = Ward(stands, primum, connection, http, rng)
                 await ward.treat(admissions(rng, options.incidents, options.alerts, WINDOW_S), options.incidents)
                 joined = await _count_joined(connection)
     return _result(options, ward, joined, ready_s, helped_s)
@@ -105,6 +110,7 @@ def _primum(data: Path, stands: Standing) -> Supervisor:
         "PRIMUM_WATCH_S": "60",
         "PRIMUM_RELAPSE_AFTER_S": "300",
         "PRIMUM_VERIFY_EVERY_S": "1",
+        "PRIMUM_SWEEP_EVERY_S": "5",
     }
     settings = SupervisorSettings(data_dir=data, port=0, nats_url="", host="127.0.0.1")
     return Supervisor(settings, everywhere=everywhere, log=structlog.wrap_logger(structlog.ReturnLogger()))
@@ -118,15 +124,17 @@ class Ward:
     """The patients that are in treatment, and the ledger that tells how they do."""
 
     def __init__(
-        self, standing: Standing, primum: Supervisor, connection: Client, pair: Pair, rng: random.Random
+        self, standing: Standing, primum: Supervisor, connection: Client, http: httpx.AsyncClient, rng: random.Random
     ) -> None:
-        self._standing, self._primum, self._pair, self._rng = standing, primum, pair, rng
+        self._standing, self._primum, self._http, self._rng = standing, primum, http, rng
+        self._pair = Pair(primum.gateway_url, primum.token, standing.prometheus_url, rng)
         self._ledger, self._read_to = NatsStream(connection, "LEDGER", _TIMEOUT_S), 0
         self._clock = SystemClock()
         self._by_place: dict[tuple[str, str], Patient] = {}
         self._by_incident: dict[IncidentId, Patient] = {}
         self._over: set[IncidentId] = set()
         self._last: dict[IncidentId, str] = {}
+        self._stuck: list[IncidentId] = []
         self.samples: dict[str, list[Sample]] = {name: [] for name in (*SERVICES, NATS)}
         self.ends: Counter[str] = Counter()
         self.opened = self.ended = 0
@@ -136,41 +144,55 @@ class Ward:
     def restarts(self) -> Mapping[str, int]:
         return {name: child.restarts for name, child in self._primum.children.items()}
 
-    async def treat(self, admitted: Iterable[Patient], count: int) -> None:
+    async def treat(self, admitted: Iterator[Patient], count: int) -> None:
         """Let patients fall ill, as many at once as there are beds, until all of them are out again.
 
         Raises PrimumError if nothing ends for a minute.
         """
+        async with self._pair:
+            await self._treat(admitted, count)
+
+    async def _treat(self, admitted: Iterator[Patient], count: int) -> None:
         began_s = moved_s = said_s = self._clock.monotonic_s()
-        waiting = iter(admitted)
         self._sample()
         while self.ended < count:
-            await self._admit(waiting)
+            await self._admit(admitted)
             await self._clock.sleep(_TICK_S)
             before = self.ended
             await self._read()
             now_s = self._clock.monotonic_s()
             for patient in tuple(self._by_place.values()):
                 patient.live(self._standing, now_s)
+            await self._close()
             self._discharge()
             self._sample()
             moved_s = now_s if self.ended > before else moved_s
             if now_s - moved_s > _STALLED_AFTER_S:
-                raise PrimumError(f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {self._stuck()}")
+                raise PrimumError(f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {self._left()}")
             if now_s - said_s > _SAY_EVERY_S:
                 said_s = now_s
-                _say(f"{self.ended} of {count} incidents ended, {len(self._by_place)} open")
+                _say(f"{self.ended} of {count} incidents ended, {len(self._by_place)} under way")
         self.elapsed_s = self._clock.monotonic_s() - began_s
 
-    async def _admit(self, waiting: Iterable[Patient]) -> None:
-        new: list[Patient] = []
-        while len(self._by_place) < AT_ONCE and (patient := next(iter(waiting), None)) is not None:
-            patient.fall_ill(self._standing)
+    async def _admit(self, waiting: Iterator[Patient]) -> None:
+        """Deploy as many as there are beds, and let those fall ill that have run for a while."""
+        while len(self._by_place) < AT_ONCE and (patient := next(waiting, None)) is not None:
+            self._standing.add(patient.workload)
+            patient.deployed_s = self._clock.monotonic_s()
             self._by_place[patient.workload.where] = patient
-            new.append(patient)
-        if new:
-            now = self._clock.now()
-            await self._pair.fire([each for patient in new for each in patient.alerts(self._rng, now)])
+        before_s, now = self._clock.monotonic_s() - RUNS_FOR_S, self._clock.now()
+        ill = [each for each in self._by_place.values() if not each.ill and each.deployed_s < before_s]
+        for patient in ill:
+            patient.fall_ill(self._standing)
+        if ill:
+            await self._pair.fire([each for patient in ill for each in patient.alerts(self._rng, now)])
+
+    async def _close(self) -> None:
+        """Close what is stuck, as a person does who has mended it: its locks are kept until then."""
+        for incident in self._stuck:
+            order = {"by": "ada", "reason": "mended by hand"}
+            (await self._http.post(f"/api/incidents/{incident}/close", json=order)).raise_for_status()
+        self._stuck.clear()
 
     async def _read(self) -> None:
         for stored in await self._ledger.after("primum.ledger.>", self._read_to):
@@ -184,10 +206,12 @@ class Ward:
                 case Quiet() | Closed() | Merged():
                     self.ends[record.event.name] += 1
                     self._over.add(record.incident)
-                case Kept() | KeptMoreToDo() | UndoStuck():
+                case Kept() | KeptMoreToDo():
                     self.ends[record.event.name] += 1
-                case Undone() | UndoneForGood():
+                case Undone() | UndoneForGood() | UndoStuck():
                     self.ends[record.event.name] += 1
+                    if isinstance(record.event, UndoStuck):
+                        self._stuck.append(record.incident)
                     if (patient := self._by_incident.get(record.incident)) is not None:
                         patient.undone = True
                 case _:
@@ -218,7 +242,7 @@ class Ward:
             if pid is not None and (found := rss_mb(pid)) is not None:
                 self.samples[name].append(Sample(self.ended, found))
 
-    def _stuck(self) -> str:
+    def _left(self) -> str:
         """Name who does not get out, with the last that happened to each."""
         said = (
             f"{patient.workload.name} ({patient.fate}): {', '.join(self._last[each] for each in patient.incidents)}"

@@ -47,13 +47,16 @@ class Patient:
     errors: str
     """The expression of those about its requests."""
     incidents: set[IncidentId] = field(default_factory=set)
+    deployed_s: float = 0.0
     opened_s: float | None = None
+    ill: bool = False
     undone: bool = False
     well: bool = False
     broke: bool = False
 
     def fall_ill(self, standing: Standing) -> None:
-        standing.add(self.workload)
+        """Let it show: it was deployed before."""
+        self.ill = True
         if self.fate is Fate.REPAIRED:
             break_pods(standing.store, self.workload, self.workload.pods, "CrashLoopBackOff")
         else:
@@ -80,7 +83,7 @@ class Patient:
 
     def live(self, standing: Standing, now_s: float) -> None:
         """Do what follows from what was done to it."""
-        if self.well:
+        if self.well or not self.ill:
             return
         selected = self.fate is not Fate.REPAIRED and selects_its_pods(standing.store, self.workload)
         repaired = self.opened_s is not None and now_s - self.opened_s > _REPAIRED_AFTER_S
