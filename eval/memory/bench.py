@@ -31,7 +31,18 @@ from shared.adapters.nats_stream import NatsStream
 from shared.adapters.nkey import OPERATOR, load_key, seed_file
 from shared.adapters.system import SystemClock
 from shared.domain.errors import PrimumError
-from shared.domain.events import Closed, Kept, KeptMoreToDo, Merged, Opened, Quiet, Undone, UndoneForGood, UndoStuck
+from shared.domain.events import (
+    Closed,
+    Kept,
+    KeptMoreToDo,
+    Merged,
+    NoPlanLeft,
+    Opened,
+    Quiet,
+    Undone,
+    UndoneForGood,
+    UndoStuck,
+)
 from shared.domain.ids import IncidentId
 
 NATS: Final = "nats"
@@ -168,7 +179,9 @@ class Ward:
             self._sample()
             moved_s = now_s if self.ended > before else moved_s
             if now_s - moved_s > _STALLED_AFTER_S:
-                raise PrimumError(f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {self._left()}")
+                raise PrimumError(
+                    f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {self._left()}; {dict(self.ends)}"
+                )
             if now_s - said_s > _SAY_EVERY_S:
                 said_s = now_s
                 _say(f"{self.ended} of {count} incidents ended, {len(self._by_place)} under way")
@@ -208,12 +221,12 @@ class Ward:
                     self._over.add(record.incident)
                 case Kept() | KeptMoreToDo():
                     self.ends[record.event.name] += 1
-                case Undone() | UndoneForGood() | UndoStuck():
+                case NoPlanLeft() | Undone() | UndoneForGood() | UndoStuck():
                     self.ends[record.event.name] += 1
                     if isinstance(record.event, UndoStuck):
                         self._stuck.append(record.incident)
                     if (patient := self._by_incident.get(record.incident)) is not None:
-                        patient.undone = True
+                        patient.left_to_people = True
                 case _:
                     pass
 

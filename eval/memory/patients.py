@@ -13,7 +13,7 @@ from eval.storm.standing import Standing
 from shared.domain.ids import IncidentId
 
 NAMESPACES: Final = tuple(f"team-{number}" for number in range(8))
-_NODES: Final = tuple(f"node-{number}" for number in range(4))
+_NODES: Final = tuple(f"node-{number}" for number in range(40))
 _SHARES: Final = (0.25, 0.05, 0.7)
 _ERRORS: Final = 0.6
 _REPAIRED_AFTER_S: Final = 2.0
@@ -50,7 +50,7 @@ class Patient:
     deployed_s: float = 0.0
     opened_s: float | None = None
     ill: bool = False
-    undone: bool = False
+    left_to_people: bool = False
     well: bool = False
     broke: bool = False
 
@@ -90,10 +90,11 @@ class Patient:
         match self.fate:
             case Fate.MENDED if selected:
                 self._recover(standing)
-            case Fate.WORSE if self.undone:
+            case Fate.WORSE if self.left_to_people:
                 self._recover(standing)
             case Fate.WORSE if selected and not self.broke:
                 break_pods(standing.store, self.workload, self.workload.pods, "CrashLoopBackOff")
+                self._fail(standing, 1.0)
                 self.broke = True
             case Fate.REPAIRED if repaired:
                 self._recover(standing)
