@@ -179,9 +179,8 @@ class Ward:
             self._sample()
             moved_s = now_s if self.ended > before else moved_s
             if now_s - moved_s > _STALLED_AFTER_S:
-                raise PrimumError(
-                    f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {self._left()}; {dict(self.ends)}"
-                )
+                how = f"{self._left()}; {dict(self.ends)}"
+                raise PrimumError(f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {how}")
             if now_s - said_s > _SAY_EVERY_S:
                 said_s = now_s
                 _say(f"{self.ended} of {count} incidents ended, {len(self._by_place)} under way")
