@@ -4,7 +4,6 @@ Alerts go through the gateway; each incident is of a workload that nobody has se
 kept, or taken back, or left to people, and ends in the ledger as it would in production. That is where it is counted.
 """
 
-import asyncio
 import json
 import random
 import sys
@@ -19,6 +18,7 @@ import httpx
 import structlog
 from nats.aio.client import Client
 
+from eval import stopping
 from eval.memory.patients import Patient, admissions, empty_cluster
 from eval.memory.process import SLOPE_LIMIT, Sample, course, rss_mb
 from eval.memory.starts import HELP_LIMIT_S, READY_LIMIT_S, help_s, starts_to_ready
@@ -74,10 +74,10 @@ def main(options: Options) -> int:
     if options.alerts < options.incidents:
         raise PrimumError("an incident needs an alert", advice="give at least as many --alerts as --incidents")
     try:
-        found = asyncio.run(_run(options))
+        found = stopping.run(_run(options))
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
-        return 130
+        return stopping.STOPPED
     sys.stdout.write((json.dumps(found, indent=2) if options.as_json else _in_words(found)) + "\n")
     return 0 if found["ok"] else 1
 

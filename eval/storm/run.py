@@ -1,5 +1,6 @@
 """`primum eval storm`: storms of alerts with a known truth, through a real gateway, NATS and detector."""
 
+import asyncio
 import json
 import random
 import statistics
