@@ -23,7 +23,7 @@ def test_no_promise_is_broken_by_many_seeds() -> None:
 
 @pytest.mark.xfail(strict=True, reason="undo takes an owner's later edit to the very value that we wrote for ours")
 def test_undo_leaves_an_edit_that_wrote_what_we_had_written() -> None:
-    """Put back, killed before it said so, mended by the owner to our value: the next undo process puts it back again."""
+    """Killed before it said so; the owner mends it to our value; the next undo process puts that back, too."""
     assert play(draw(OPEN)).ok
 
 
