@@ -135,7 +135,7 @@ class Writes:
         last = now["metadata"]["managedFields"][-1]["manager"]
         if last.startswith("primum"):
             name = f"{now['kind']}/{now['metadata']['name']}"
-            self.there[mark.rsplit(".", 1)[0], name, str(now["spec"])] += 1
+            self.there[mark.split(".")[0], name, str(now["spec"])] += 1
 
     def doubled(self) -> list[str]:
         """One transaction writes a value once: to do it, or to undo it."""

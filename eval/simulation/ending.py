@@ -101,7 +101,7 @@ def _left_over(simulation: "Simulation") -> Iterator[InvariantBrokenError]:
     for kind in ("Deployment", "Service", "Node"):
         for stored in simulation.world.store.all(kind):
             mark = (stored["metadata"].get("labels") or {}).get(MARK)
-            if mark and TransactionId(mark.rpartition(".")[0]) not in deals:
+            if mark and TransactionId(mark.partition(".")[0]) not in deals:
                 yield InvariantBrokenError("no orphans", f"{kind} {stored['metadata']['name']} bears the mark {mark}")
 
 

@@ -10,9 +10,8 @@ from eval.lab.store import Store
 from eval.simulation.bus import Asker, SimBus
 from eval.simulation.cluster import CLUSTER, Written
 from eval.simulation.story import Story
-from shared.adapters.kubernetes_wire import MARK_POINTER
 from shared.domain.change import Evict, Patch
-from shared.domain.cluster import MARK, Kind, Ref
+from shared.domain.cluster import MARK, MARK_POINTER, Kind, Ref
 from shared.domain.events import (
     Applied,
     ApprovalRequested,
@@ -387,7 +386,7 @@ class Referee:
         if mark is None:  # a mark taken off, so that putting it on again bumps the version
             self._must(not spec, "written down first", f"{process.name} writes {ref} without a mark")
             return
-        name, _, epoch = str(mark).rpartition(".")
+        name, epoch = str(mark).split(".")[:2]
         deal = self.deals.get(TransactionId(name))
         if deal is None:
             self._fail(

@@ -34,13 +34,20 @@ class TheirEdit(Frozen):
     values: tuple[str, ...]
 
 
-def way_back(intended: Intended, seen: Object) -> PutBack | NothingToDo | TheirEdit:
+def way_back(
+    intended: Intended, seen: Object, *, put_back: bool = False, replaced: bool = False
+) -> PutBack | NothingToDo | TheirEdit:
     """Compare what stands there with what the server stored for us and with what stood there before.
+
+    Values alone cannot tell ours from the same ones that somebody set since. What an undo that died has `put_back`
+    is done: whatever stands there now is later. An object that was `replaced`, so that it lost the fence, is theirs.
 
     Values are compared as stored (the dry run's post-image), never as sent: the server normalises.
     """
     if not isinstance(intended.change, Patch):
         return NothingToDo(found="self-healing")
+    if put_back:
+        return NothingToDo(found="already-back")
     stored = [_as_stored(edit, intended) for edit in intended.change.edits]
     foreign = tuple(line for edit in stored if (line := _foreign(edit, seen)))
     if foreign:
@@ -48,6 +55,8 @@ def way_back(intended: Intended, seen: Object) -> PutBack | NothingToDo | TheirE
     ours = [edit.inverse() for edit in reversed(stored) if read(seen.body, edit.path) == edit.after != edit.before]
     if not ours:
         return NothingToDo(found="untouched")
+    if replaced:
+        return TheirEdit(values=tuple(f"{_differs(edit, seen)}; somebody replaced the object since" for edit in stored))
     return PutBack(patch=Patch(ref=intended.change.ref, edits=tuple(ours)))
 
 
@@ -59,6 +68,11 @@ def _foreign(edit: Edit, seen: Object) -> str | None:
     found = read(seen.body, edit.path)
     if found in (edit.before, edit.after):
         return None
+    return _differs(edit, seen)
+
+
+def _differs(edit: Edit, seen: Object) -> str:
+    found = read(seen.body, edit.path)
     return f"{seen.ref} {edit.path}: found {_said(found)}, ours was {_said(edit.after)}, before it {_said(edit.before)}"
 
 

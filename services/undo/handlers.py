@@ -180,7 +180,9 @@ async def _put_back(
     for _ in range(TRIES):
         try:
             seen = await _read(intended, context)
-            match decide.way_back(intended, seen):
+            put_back = transaction.put_back(intended.step, seen.mark)
+            replaced = intended.step in transaction.undo_intended and not transaction.marked(seen.mark)
+            match decide.way_back(intended, seen, put_back=put_back, replaced=replaced):
                 case decide.NothingToDo(found=untouched):
                     found = "already-back" if intended.step in transaction.undo_intended else untouched
                 case decide.TheirEdit(values=values):
@@ -191,7 +193,7 @@ async def _put_back(
                         said = UndoIntended(transaction=transaction.id, step=intended.step, change=patch)
                         incident = await context.ledger.append(incident, said)
                         transaction = incident.transaction_of(transaction.id) or transaction
-                    await context.cluster.write(patch, seen, transaction.mark)
+                    await context.cluster.write(patch, seen, transaction.mark_back(intended.step))
                     found = "ours"
         except (ObjectMoved, ChangeConflict):
             continue  # read again: way_back says whether it is ours, theirs, or only another field

@@ -16,7 +16,6 @@ from shared.adapters import kubernetes_config
 from shared.adapters.kubernetes_errors import Expired, Unanswered
 from shared.adapters.kubernetes_requests import FIRST_PAUSE_S, LONGEST_PAUSE_S, Requests
 from shared.adapters.kubernetes_wire import (
-    MARK_POINTER,
     PLURALS,
     asked_for,
     eviction,
@@ -28,7 +27,7 @@ from shared.adapters.kubernetes_wire import (
 )
 from shared.adapters.system import SystemClock
 from shared.domain.change import Edit, Evict, Patch
-from shared.domain.cluster import CLUSTER_SCOPED, Kind, Object, Ref
+from shared.domain.cluster import CLUSTER_SCOPED, MARK_POINTER, Kind, Object, Ref
 from shared.domain.errors import (
     ChangeConflict,
     ClusterForbidden,
@@ -215,7 +214,7 @@ class KubernetesCluster:
             raise await self._why_refused(patch, seen, refused) from refused
 
     async def mark(self, seen: Object, mark: str) -> Object:
-        if seen.at(MARK_POINTER) == mark:
+        if seen.mark == mark:
             # The same mark again is no change, and the server would not bump the version: take it off first.
             seen = await self._mark(seen, {"op": "remove", "path": MARK_POINTER}, leaves=None)
         return await self._mark(seen, label(seen, mark), leaves=mark)
@@ -224,7 +223,7 @@ class KubernetesCluster:
         fence: JsonObject = {"op": "replace", "path": "/metadata/resourceVersion", "value": seen.resource_version}
 
         async def stands(now: Object) -> Object | None:
-            return now if now.at(MARK_POINTER) == leaves else None
+            return now if now.mark == leaves else None
 
         try:
             return await self._patch_once(seen, [fence, operation], stands)
@@ -279,7 +278,7 @@ class KubernetesCluster:
     async def _stands(self, patch: Patch, now: Object, mark: str) -> Object | None:
         """Return the object if it bears the mark and the patch's values, as the server would store them."""
         for _ in range(TRIES):
-            if now.at(MARK_POINTER) != mark:
+            if now.mark != mark:
                 return None
             rest = tuple(
                 Edit(path=edit.path, before=found, after=edit.after)

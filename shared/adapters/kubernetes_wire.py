@@ -6,10 +6,9 @@ from typing import Any, Final
 from kubernetes.aio.dynamic import DynamicClient, Resource
 
 from shared.domain.change import Evict, Patch
-from shared.domain.cluster import CLUSTER_SCOPED, MARK, Kind, Object, Ref
+from shared.domain.cluster import CLUSTER_SCOPED, MARK, MARK_POINTER, Kind, Object, Ref
 from shared.domain.frozen import JsonObject
 from shared.domain.ids import ClusterName
-from shared.domain.path import join
 
 PLURALS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.NAMESPACE: ("", "namespaces"),
@@ -24,7 +23,6 @@ PLURALS: Final[Mapping[Kind, tuple[str, str]]] = {
 """Group and plural; all are `v1` since Kubernetes 1.21. A table instead of discovery: discovery costs six requests
 before the first answer, and its cache file is named after the host, so clusters behind one address would share it."""
 LABELS: Final = "/metadata/labels"
-MARK_POINTER: Final = LABELS + join(MARK)
 
 
 def to_object(body: dict[str, Any], kind: Kind, cluster: ClusterName) -> Object:

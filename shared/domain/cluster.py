@@ -5,11 +5,12 @@ from typing import Final
 
 from shared.domain.frozen import Frozen, Json, JsonObject
 from shared.domain.ids import ClusterName
-from shared.domain.path import value
+from shared.domain.path import join, value
 
 MARK: Final = "primum.dev/transaction"
-"""The label on every object that a transaction wrote: `<transaction>.<epoch>`. A label, because a Deployment's
-annotations are copied to its ReplicaSets and bump its generation."""
+"""The label on every object that a transaction wrote: `<transaction>.<epoch>`, and `.back-<step>` once that step is
+undone. A label, because a Deployment's annotations are copied to its ReplicaSets and bump its generation."""
+MARK_POINTER: Final = "/metadata/labels" + join(MARK)
 HOLD: Final = "primum.dev/hold"
 """On a namespace or an object: Primum keeps its hands off."""
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
@@ -57,3 +58,8 @@ class Object(Frozen):
     def at(self, path: str) -> Json:
         """Return the value at a JSON pointer, or None where nothing stands. Lists are addressed by name."""
         return value(self.body, path)
+
+    @property
+    def mark(self) -> Json:
+        """The label of the transaction that wrote it last, if one did."""
+        return self.at(MARK_POINTER)

@@ -6,7 +6,7 @@ from pydantic import AwareDatetime
 
 from shared.domain.cluster import Ref
 from shared.domain.events import Intended, UndoWhy
-from shared.domain.frozen import Frozen
+from shared.domain.frozen import Frozen, Json
 from shared.domain.health import Health, SymptomReading, Verdict
 from shared.domain.ids import Epoch, HolderId, IncidentId, TransactionId
 from shared.domain.runbook import Plan
@@ -56,6 +56,19 @@ class Transaction(Frozen):
     def mark(self) -> str:
         """The value of the label on what it writes: names the transaction and the fencing epoch."""
         return f"{self.id}.{self.epoch}"
+
+    def mark_back(self, step: int) -> str:
+        """The value of the label on an object as undo's write of that step leaves it."""
+        return f"{self.mark}.back-{step}"
+
+    def put_back(self, step: int, mark: Json) -> bool:
+        """Whether an object with this mark was put back, in that step or in one that is undone after it."""
+        _, _, last = str(mark).partition(".back-")
+        return self.marked(mark) and last.isdecimal() and int(last) <= step
+
+    def marked(self, mark: Json) -> bool:
+        """Whether this transaction set the mark, under whatever epoch."""
+        return str(mark).startswith(f"{self.id}.")
 
 
 class Lock(Frozen):

@@ -4,6 +4,7 @@ import pytest
 
 from services.undo.listening import Listening
 from shared.domain.cause import Cause
+from shared.domain.cluster import MARK
 from shared.domain.errors import ClusterForbidden, Retry
 from shared.domain.events import Diagnosed, Owner, UndoneForGood, UndoRequested, UndoStepApplied, UndoStuck, UndoWhy
 from shared.domain.ids import IncidentId
@@ -85,6 +86,28 @@ async def test_the_record_says_what_was_found_where_we_wrote(core: Core) -> None
     await core.until(core.undo("undo-2"), incident, *ENDS)
     found = [record.event.found for record in await core.history(incident) if isinstance(record.event, UndoStepApplied)]
     assert found == ["already-back"]
+
+
+async def test_what_somebody_set_after_it_was_put_back_is_theirs(core: Core) -> None:
+    """Also when it is the very value that Primum had written: by values alone it would look like ours."""
+    incident, cause, before = await left_by_a_dead_mitigator(core)
+    written = core.spec(cause.object)
+    await core.killed(core.undo("undo-1"), incident, "after write")
+    assert core.spec(cause.object) == before
+    core.somebody_edits(cause.object, spec=written)
+    await core.until(core.undo("undo-2"), incident, *ENDS)
+    assert core.spec(cause.object) == written
+
+
+async def test_an_object_that_somebody_replaced_while_it_was_undone_is_theirs(core: Core) -> None:
+    """Without the label nobody can say whose the value is: a person is asked, with both on record."""
+    incident, cause, _ = await left_by_a_dead_mitigator(core)
+    written = core.spec(cause.object)
+    await core.killed(core.undo("undo-1"), incident, "after write")
+    core.somebody_edits(cause.object, spec=written, metadata={"labels": {MARK: None}})
+    folded = await core.until(core.undo("undo-2"), incident, *ENDS)
+    assert (folded.state, core.spec(cause.object)) == (State.STUCK, written)
+    assert "somebody replaced the object since" in folded.reason
 
 
 async def test_a_mitigator_that_lives_keeps_its_transaction(core: Core) -> None:
