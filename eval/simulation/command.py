@@ -6,9 +6,9 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any, Final
 
 from eval.simulation.plan import Plan, draw
@@ -117,6 +117,7 @@ def simulate(options: Options) -> int:
             if options.fail_fast and not result.ok:
                 break
     except KeyboardInterrupt:
+        _leave_interrupts()
         sys.stderr.write("\nstopped\n")
         return 130
     sys.stderr.write("\n")
@@ -148,26 +149,28 @@ def _played(options: Options) -> Iterator[Result]:
         (tuple(seeds[at : at + AT_ONCE]), options.sabotage, options.without) for at in range(0, len(seeds), AT_ONCE)
     ]
     context = get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=context, initializer=_leave_interrupts) as pool:
+    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
         try:
-            for part in _begun(pool, parts):
-                yield from part
+            for played in _begun(pool, parts):
+                yield from played.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            _leave_interrupts()
+            for child in active_children():  # they hold nothing, and a part may take them long
+                child.terminate()
             raise
 
 
-def _begun(pool: ProcessPoolExecutor, parts: Sequence[_Part]) -> Iterator[list[Result]]:
+def _begun(pool: ProcessPoolExecutor, parts: Sequence[_Part]) -> list[Future[list[Result]]]:
     """Start the workers deaf to Ctrl-C from their first moment: one that dies of it while it starts breaks the pool."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return pool.map(_play_part, parts)
+        return [pool.submit(_play_part, part) for part in parts]
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def _leave_interrupts() -> None:
-    """Ctrl-C is the parent's: it takes no further part, and the running ones end by themselves in a second."""
+    """Once is enough: a second Ctrl-C must not interrupt the ending."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

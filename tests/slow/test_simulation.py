@@ -1,9 +1,16 @@
 """The simulation at length, and that it finds what is put in on purpose; what tests/simulation is too short for."""
 
+import asyncio
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
 from eval.simulation.command import Options, Tally, play
 from eval.simulation.plan import draw
+from eval.stopping import STOPPED
+from shared.testing.command_line import CommandLine
 
 MANY = 80
 FOUND_WITHIN = 40
@@ -39,3 +46,17 @@ def test_a_defect_put_in_on_purpose_is_found(sabotage: str, invariant: str) -> N
         if invariant in found:
             return
     raise AssertionError(f"not found in {FOUND_WITHIN} seeds; found {found}")
+
+
+@pytest.mark.timeout(120)
+async def test_an_impatient_stop_ends_it_at_once(tmp_path: Path) -> None:
+    """Ctrl-C twice, which a terminal sends to all of its processes: no traceback, and no part is played to its end."""
+    async with CommandLine(tmp_path).running("eval", "simulate", "--seeds", "400", "--jobs", "2") as process:
+        assert process.stderr is not None
+        assert b"of 400 seeds" in await process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
+        async with asyncio.timeout(20):
+            _, err = await process.communicate()
+    assert process.returncode == STOPPED
+    assert b"Traceback" not in err
