@@ -87,7 +87,9 @@ Not where a plan would be cut short twice by it, after which a person is asked.
 # Which appends of a service are walked through, by which faults, and how its edges are shared among rows.
 _APPENDS: Final[Sequence[tuple[str, Kinds, Sequence[str], Sequence[tuple[str, ...]]]]] = (
     ("gateway", QUICK, ("put",), (BOTH,)),
-    ("gateway", ASKED, ("notify", "Noted", "Approved"), (BOTH,)),
+    # Whoever dies while it tells a person leaves a claim; until that lapses, the person has long approved.
+    ("gateway", ASKED, ("notify", "Noted"), (BEFORE, AFTER)),
+    ("gateway", ASKED, ("Approved",), (BOTH,)),
     ("detector", QUICK, ("Opened",), (BEFORE, AFTER)),
     ("detector", QUICK, ("AlertJoined", "Quiet"), (BOTH,)),
     ("diagnoser", QUICK, ("DiagnosisStarted", "Diagnosed"), (BOTH,)),

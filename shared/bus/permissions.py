@@ -23,6 +23,8 @@ from shared.domain.authority import (
 )
 from shared.domain.events import Fact, Owner
 
+_AUTH_WITHIN_S: Final = 10
+"""So long a client may take to prove its key: after the server's own 2 s it hangs up on a busy machine."""
 _ANY_LOCK: Final = "primum.lock.*"
 _READS: Final = (
     streams.LEDGER,
@@ -96,6 +98,7 @@ def authorization(keys: Mapping[str, Iterable[str]]) -> str:
         [
             "# Written by `primum bus keys`: include it in nats-server's configuration.",
             "authorization {",
+            f"  timeout: {_AUTH_WITHIN_S}",
             "  users = [",
             *users,
             "  ]",
