@@ -212,7 +212,8 @@ _MEASURED: Final = {
     "load": "closed loop: each connection has one call under way; a call that is not taken is sent again",
     "rate_per_s": "distinct alerts a second until the last answer, median of the rounds",
     "raw_rate_per_s": "the same messages (subjects, headers, Msg-Ids, repeats) published by nats-py's publish_async "
-    "into the same stream of the same server, made beforehand, `raw_in_flight` at once; median of the rounds",
+    "into the same stream of the same server, made beforehand, `raw_in_flight` at once; median of the rounds. "
+    "The gateway does not publish a repeat of what it sent a moment ago: raw JetStream has to drop it",
     "of_raw_ratio": "median over the rounds of each round's own ratio",
     "cpu_us_per_delivery": "computing time of the gateway's process (raw: of the raw client's) for each alert or "
     "repeat: what compares on a busy machine",

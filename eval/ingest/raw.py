@@ -28,7 +28,7 @@ async def run(task: dict[str, Any]) -> None:
     traffic, cluster, keys = Traffic(**task["traffic"]), ClusterName("default"), Path(task["keys"])
     seal = load(Owner.GATEWAY, seed_file(keys, Owner.GATEWAY), keys / KEYRING)
     writes = [
-        AlertMessage(alert, seal)
+        AlertMessage(alert, alert.delivery_id, seal)
         for numbers in deliveries(traffic)
         for alert in parse(body(traffic.seed, numbers), cluster).alerts
     ]

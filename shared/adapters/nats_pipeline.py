@@ -7,13 +7,14 @@ cancellation into an error of its own.
 import asyncio
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.protocol.command import hpub_cmd
 
 _ON_THE_WAY: Final = 512
 """Sent and not acknowledged yet. More does not make JetStream faster, each message only waits longer."""
@@ -75,9 +76,7 @@ class Pipeline:
                 token = str(next(self._numbers))
                 tokens.append(token)
                 self._waiting[token] = batch
-                await self._connection.publish(
-                    message.subject, message.data, f"{self._inbox}.{token}", message.wire_headers()
-                )
+                await _send(self._connection, message, f"{self._inbox}.{token}")
                 _heed_cancellation()
             await batch.done
         finally:
@@ -103,6 +102,30 @@ class Pipeline:
         return batch
 
 
+async def _send(connection: Client, message: Message, reply: str) -> None:
+    """Hand a message to the client: its own `publish` takes 25 us to write five headers (nats-py 2.16).
+
+    Raises nats-py's errors, also for a message that it would keep until it is connected again.
+    """
+    if not connection.is_connected:
+        raise nats.errors.ConnectionReconnectingError
+    headers = header_block(message.wire_headers())
+    if len(headers) + len(message.data) > connection.max_payload:  # the server counts both, and would hang up
+        raise nats.errors.MaxPayloadError
+    await connection._send_command(hpub_cmd(message.subject, reply, headers, message.data))  # noqa: SLF001
+    if connection._flush_queue is not None and connection._flush_queue.empty():  # noqa: SLF001
+        await connection._flush_pending()  # noqa: SLF001
+
+
+def header_block(headers: Mapping[str, str]) -> bytes:
+    """Write headers as NATS reads them. Raises BadHeaderError for one that would be more than one line."""
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    block = "\r\n".join(("NATS/1.0", *lines, "", ""))
+    if block.count("\n") != len(lines) + 2 or block.count("\r") != len(lines) + 2:
+        raise nats.errors.BadHeaderError(next(line for line in lines if "\n" in line or "\r" in line))
+    return block.encode()
+
+
 def _heed_cancellation() -> None:
     """nats-py swallows it while it waits for a server that reads nothing (2.16), for up to 10 s a message."""
     if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -112,6 +135,8 @@ def _heed_cancellation() -> None:
 def _refusal(reply: Msg) -> nats.errors.Error | None:
     if reply.headers is not None and reply.headers.get("Status") == _NO_RESPONDERS:
         return nats.errors.NoRespondersError()
+    if b'"error"' not in reply.data:  # as good as always, and to read it takes longer than to look
+        return None
     try:
         if error := json.loads(reply.data).get("error"):
             nats.js.errors.APIError.from_error(error)  # raises, whatever its annotation says

@@ -120,7 +120,7 @@ class NatsStream:
             case nats.errors.MaxPayloadError():
                 size, most = max(len(write.data) for write in writes), self._connection.max_payload
                 return Refuse(
-                    f"a message of {size} bytes to {self.name} is too large: NATS takes {most}",
+                    f"a message of {size} bytes to {self.name} is too large with its headers: NATS takes {most}",
                     advice="raise max_payload in its settings",
                 )
             case APIError():

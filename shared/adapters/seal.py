@@ -2,8 +2,6 @@
 
 import base64
 import binascii
-import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -19,8 +17,6 @@ SIGNATURE: Final = "primum-signature"
 SIGNED: Final = ("ce-id", "ce-type", "ce-time", "ce-subject", OWNER, FOLLOWS)
 """The headers that are signed, in this order; one that is missing is signed as missing. The trace is not: it steers
 nothing, and whoever carries a message on may add to it."""
-_REPEATED: Final = 8_192
-"""A storm from an HA pair, whose second half repeats the first within seconds: 3 MB."""
 _WHAT: Final = b"primum message 1"
 _MISSING: Final = (0xFFFF_FFFF).to_bytes(4, "big")
 
@@ -35,7 +31,6 @@ class Seal:
         if not keyring.has(owner, key.public):
             raise PrimumError(f"the keyring does not have this key for the {owner}", advice=ADVICE)
         self.owner, self.key, self._keyring = owner, key, keyring
-        self._repeated: OrderedDict[bytes, str] = OrderedDict()
 
     def on(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
         """Return the headers with their owner and the signature of all."""
@@ -43,22 +38,12 @@ class Seal:
         data = signed_bytes(subject, said, body)
         signature = self.key.sign(data)
         self._keyring.made(self.owner, data, signature)
-        return {**said, SIGNATURE: base64.b64encode(signature).decode()}
+        return {**said, SIGNATURE: _printed(signature)}
 
-    def on_repeated(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        """Do the same for what comes again and again from outside, and is read by others.
-
-        The same words have the same signature, which takes most of an alert's time to make; and what this service does
-        not read itself must not drive out of its memory what it does.
-        """
+    def on_what_others_read(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """Do the same without remembering it: what this service does not read must not drive out what it does."""
         said = {**headers, OWNER: str(self.owner)}
-        data = signed_bytes(subject, said, body)
-        mark = hashlib.blake2b(data, digest_size=24).digest()
-        if (signature := self._repeated.get(mark)) is None:
-            signature = self._repeated[mark] = base64.b64encode(self.key.sign(data)).decode()
-            if len(self._repeated) > _REPEATED:
-                self._repeated.popitem(last=False)
-        return {**said, SIGNATURE: signature}
+        return {**said, SIGNATURE: _printed(self.key.sign(signed_bytes(subject, said, body)))}
 
     def signer(self, stored: Stored) -> Owner | None:
         """Who signed a message; None if it is not signed by whom it names."""
@@ -80,6 +65,10 @@ def signed_bytes(subject: str, headers: Mapping[str, str], body: bytes) -> bytes
     """Return the bytes that are signed: each part with its length before it, so that none can lend to its neighbour."""
     parts = [_part(headers[name].encode()) if name in headers else _MISSING for name in SIGNED]
     return b"".join((_WHAT, _part(subject.encode()), *parts, _part(body)))
+
+
+def _printed(signature: bytes) -> str:
+    return base64.b64encode(signature).decode()
 
 
 def _part(data: bytes) -> bytes:

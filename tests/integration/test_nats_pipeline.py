@@ -59,6 +59,29 @@ async def test_a_server_that_reads_nothing_holds_nobody_beyond_its_time(
         os.kill(nats_server.pid, signal.SIGCONT)
 
 
+async def test_a_message_that_is_too_large_with_its_headers_fails_alone(connection: Client) -> None:
+    """The server counts both, and would cut off everybody's connection."""
+    largest = Write("primum.alert.c.f", b" " * connection.max_payload, {"Nats-Msg-Id": "1"})
+    with pytest.raises(nats.errors.MaxPayloadError):
+        await Pipeline(connection).publish([largest])
+    await Pipeline(connection).publish(messages(1))
+
+
+@pytest.mark.parametrize("value", ["a\r\nNats-Msg-Id: b", "a\nb", "a\r"])
+async def test_a_header_of_several_lines_is_refused(connection: Client, value: str) -> None:
+    """Its second line would be a header that nobody meant."""
+    with pytest.raises(nats.errors.BadHeaderError):
+        await Pipeline(connection).publish([Write("primum.alert.c.f", b"{}", {"ce-id": value})])
+
+
+async def test_headers_arrive_as_they_were_given(connection: Client) -> None:
+    """They are written past the client library, which must read them back the same."""
+    given = {"Nats-Msg-Id": "1", "ce-id": "a: b", "primum-signature": "x/+="}
+    await Pipeline(connection).publish([Write("primum.alert.c.f", b"{}", given)])
+    (found,) = await NatsStream(connection, "ALERTS", 5).after("primum.alert.>")
+    assert given.items() <= found.headers.items()
+
+
 async def test_failures_leave_no_place_taken(connection: Client) -> None:
     """Too large, cancelled, refused: the next call has all the room there is."""
     pipeline = Pipeline(connection, on_the_way=2)
