@@ -21,6 +21,7 @@ from shared.adapters import nkey
 from shared.adapters.nats_connection import User, connected, open_to_all
 from shared.adapters.nats_server import EmbeddedNats, NatsDidNotStart
 from shared.adapters.system import SystemClock
+from shared.bus.ending import cancelled
 from shared.bus.permissions import authorization
 from shared.bus.settings import BusSettings
 from shared.bus.setup import Plan, keep_up, set_up
@@ -161,9 +162,7 @@ class Supervisor:
             return
         self._forget("gateway", "nats")
         await asyncio.gather(*(child.stop(self._settings.stop_within_s) for child in self._children.values()))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(self._tasks)
         self._tasks.clear()
         if self._nats is not None:
             await self._nats.stop(self._settings.stop_within_s)

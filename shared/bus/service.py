@@ -30,6 +30,7 @@ from shared.bus import pull, streams, web
 from shared.bus.attempt import OUTAGES, Attempts
 from shared.bus.connections import Limits
 from shared.bus.delivery import Delivery, Held
+from shared.bus.ending import cancelled
 from shared.bus.settings import REFUSED, ServiceSettings
 from shared.bus.work import Alerts, Incidents, Run, SignedAlerts
 from shared.domain.alert import Alert
@@ -44,7 +45,6 @@ _HELD_PER_WORKER: Final = 16
 _ALERT_WORKERS: Final = 2
 """Each takes all alerts that wait: one would leave new ones waiting while a query hangs, many would tear them apart."""
 FAILED: Final = 1
-_CANCEL_AGAIN_S: Final = 0.5
 _SKEW_S: Final = 5.0
 """From here on a machine's clock is called wrong."""
 
@@ -202,7 +202,7 @@ class _Service:
         connecting = asyncio.create_task(self._connect())
         await asyncio.wait({stopped, connecting}, return_when=asyncio.FIRST_COMPLETED)
         if not connecting.done():
-            await _cancel([connecting])
+            await cancelled([connecting])
             return 0
         connecting.result()
         self._bus.log.info("connected to NATS", at=address(self._settings.nats_url))
@@ -377,22 +377,13 @@ class _Service:
     ) -> None:
         """Fetch nothing more, let running handlers finish within the grace, give back the rest."""
         self._stopping = True
-        await _cancel(pulls)
+        await cancelled(pulls)
         if busy := [worker for worker in workers if worker in self._busy]:
             await asyncio.wait(busy, timeout=self._settings.grace_s)
-        await _cancel([*workers, *others])
+        await cancelled([*workers, *others])
         given_back = await self._held.give_back()
         with contextlib.suppress(LedgerUnavailable):  # then it is forgotten a little later
             await self._bus.activities.gone()
         if self._bus.connection.is_connected:
             await self._bus.connection.flush()
         self._bus.log.info("stopped", given_back=given_back)
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel, as often as it takes: Python 3.11's `wait_for`, in which nats-py connects, may swallow one."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)

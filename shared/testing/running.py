@@ -10,6 +10,7 @@ import httpx
 import structlog
 
 from shared.bus import streams
+from shared.bus.ending import cancelled
 from shared.bus.service import Bus, Duties, bus_of, run, sources_for
 from shared.bus.settings import ServiceSettings
 from shared.bus.setup import Plan, keep_up
@@ -57,8 +58,7 @@ class RunningService:
         try:
             yield duties
         finally:
-            operating.cancel()
-            await asyncio.wait([operating])
+            await cancelled([operating])
 
     @property
     def bus(self) -> Bus:

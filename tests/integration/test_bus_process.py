@@ -17,6 +17,7 @@ from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_server import EmbeddedNats
 from shared.adapters.system import SystemClock
 from shared.bus import pull, streams
+from shared.bus.ending import cancelled
 from shared.bus.setup import Plan, keep_up
 from shared.domain.events import Owner
 from shared.testing.builders import an_alert
@@ -98,8 +99,7 @@ class Detectors:
                 process.kill()
                 await process.wait()
         if self._operating is not None:
-            self._operating.cancel()
-            await asyncio.wait([self._operating])
+            await cancelled([self._operating])
 
 
 @pytest.fixture
