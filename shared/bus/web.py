@@ -70,7 +70,7 @@ def application(service: str, problems: Problems, routes: Sequence[BaseRoute]) -
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     own = (Route("/alive", alive), Route("/ready", ready), Route("/metrics", metrics))
-    return Starlette(routes=[*own, *routes])
+    return Starlette(routes=[*routes, *own])  # what is asked for most is found first
 
 
 @asynccontextmanager
