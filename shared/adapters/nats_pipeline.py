@@ -103,7 +103,7 @@ class Pipeline:
 
 
 async def _send(connection: Client, message: Message, reply: str) -> None:
-    """Hand a message to the client: its own `publish` takes 25 us to write five headers (nats-py 2.16).
+    """Hand a message to the client, whose own `publish` takes 9 us for five headers (nats-py 2.16), and this 2.
 
     Raises nats-py's errors, also for a message that it would keep until it is connected again.
     """
