@@ -68,7 +68,9 @@ def conclude(matching: Sequence[Series], previous: SymptomReading | None) -> Sym
 def _recedes(now: SymptomReading, previous: SymptomReading) -> bool:
     if previous.symptom not in (Symptom.PRESENT, Symptom.RECEDING):
         return False
-    return now.firing <= previous.firing * RECEDING_RATIO or now.level <= previous.level * RECEDING_RATIO
+    fewer = now.firing <= previous.firing * RECEDING_RATIO
+    # A level of zero, as `up == 0` has it, says that it is so and not how much: it cannot fall any more.
+    return fewer or 0 < previous.level * RECEDING_RATIO >= now.level
 
 
 def alerts_of(facts: Iterable[Fact]) -> Sequence[Alert]:

@@ -66,3 +66,9 @@ def test_as_many_matching_series_are_present() -> None:
     """A little less is noise."""
     before = a_reading().but(firing=10, level=10.0)
     assert conclude([series()] * 9, before).symptom is Symptom.PRESENT
+
+
+def test_what_has_no_level_does_not_recede_by_it() -> None:
+    """`up == 0` is worth 0 as long as it is so; taken for a fall, it would be waited for for ever."""
+    before = a_reading().but(firing=1, level=0.0)
+    assert conclude([series(value=0.0)], before).symptom is Symptom.PRESENT
