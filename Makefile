@@ -1,6 +1,6 @@
 # Everything here needs Python 3.11 and PyPI; the virtual environment is made when it is missing or out of date.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slow test-monitoring lint format types layers check picture drawings schemas recording lock clean
+.PHONY: help venv demo test slow test-monitoring lint format types layers check picture drawings schemas recording figures lock clean
 
 BIN := .venv/bin
 CODE := shared services eval tests docs
@@ -50,6 +50,9 @@ schemas: venv ## Write the JSON Schemas and the AsyncAPI document of all formats
 
 recording: venv ## Record the ledger of a run, for every later version to read: NAME=0002-what-is-new
 	@$(BIN)/python -m eval.recording "$(NAME)"
+
+figures: venv ## Measure everything on docs/reliability.md again (ONLY="ingest memory" for some); about 40 minutes
+	@$(BIN)/python docs/measure.py $(ONLY)
 
 lock: ## Resolve the dependencies again into requirements.lock (needs uv; UPGRADE=--upgrade takes newer versions)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 $(UPGRADE) --quiet \

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from docs import draw
+from docs import draw, measure
 from eval.lab.shop import _PLACES, _WORDS
 from services.cli.app import app
 from shared.adapters.kubernetes_wire import PLURALS
@@ -27,6 +27,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "architecture.md",
+    ROOT / "docs" / "reliability.md",
     *(ROOT / "docs/adr").iterdir(),
 ]
 
@@ -168,3 +169,17 @@ def test_the_role_for_observing_reads_what_primum_reads_and_nothing_more() -> No
 
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
     assert granted == set(PLURALS.values())
+
+
+def test_the_figures_on_the_page_are_those_that_were_measured() -> None:
+    """Nobody types a figure: the page is what `make figures` makes of what the commands printed."""
+    page = measure.PAGE.read_text()
+    assert page == measure.drawn(page), "run `make figures`"
+
+
+def test_every_measurement_stands_on_the_page_and_ended_as_it_must() -> None:
+    """A table of a run that failed, or a defect on purpose that nothing saw, is no figure to show."""
+    for name, measurement in measure.MEASUREMENTS.items():
+        assert f"<!-- measured: {name} -->" in measure.PAGE.read_text()
+        assert [each.command for each in measure.kept(name)] in ([], list(measurement.commands))
+        assert [each.command for each in measure.kept(name) if not measure.ended_well(name, each)] == []
