@@ -146,17 +146,19 @@ def stories(draw: st.DrawFn) -> list[Recorded]:
     state: State | None = None
     transaction = TransactionId("txn-0")
     begun: list[TransactionId] = []
+    stays = False
     told: list[Recorded] = []
     for sequence in range(3, 3 + 2 * draw(st.integers(1, 25)), 2):
         legal = [kind for known, kind in (*TRANSITIONS, *IGNORED) if known == state]
-        if not begun:
-            legal = [kind for kind in legal if kind is not UndoRequested]
+        if not stays:  # nothing of it is in the cluster
+            legal = [kind for kind in legal if kind is not UndoRequested or (state, kind) in IGNORED]
         if not legal:
             break
         kind = draw(st.sampled_from(sorted(legal, key=lambda each: each.__name__)))
         if kind is TransactionOpened:
             transaction = TransactionId(f"txn-{len(begun) + 1}")
             begun.append(transaction)
+        stays = kind is TransactionOpened or (stays and kind not in {Undone, UndoneUntried, UndoneForGood})
         told.append(record(one_of_each(transaction)[kind], sequence))
         state = TRANSITIONS[state, kind].next if (state, kind) in TRANSITIONS else state
     return told
