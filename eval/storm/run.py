@@ -28,10 +28,7 @@ from shared.adapters.nkey import OPERATOR, load_key, seed_file
 from shared.adapters.system import SystemClock
 from shared.domain.errors import PrimumError
 
-ORGANS: Final[Mapping[str, Organs]] = {
-    "grouping": Organs(modules={"detector": "eval.no_grouping"}),
-    "no-compare-and-swap": Organs(modules={"detector": "eval.storm.no_compare_and_swap"}),
-}
+ORGANS: Final[Mapping[str, Organs]] = {"grouping": Organs(modules={"detector": "eval.no_grouping"})}
 """What `--sabotage` takes away."""
 EARLY_SHARE: Final = 0.03
 """The part of the alerts that fires before the objects show the cause: only errors do."""

@@ -99,9 +99,7 @@ def storm(  # noqa: PLR0913 - one parameter an option
     whole: Annotated[
         int, typer.Option(min=0, help="With how many of the seeds all five services run; else gateway and detector.")
     ] = 2,
-    sabotage: Annotated[
-        str | None, typer.Option(help="A defect on purpose: grouping or no-compare-and-swap. It must be seen.")
-    ] = None,
+    sabotage: Annotated[str | None, typer.Option(help="A defect on purpose: grouping. It must be seen.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a line.")] = False,
 ) -> None:
     """Send storms of alerts whose causes are known; status 1 if any is lost, doubled, merged or split wrongly."""
