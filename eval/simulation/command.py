@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing import active_children, get_context
+from types import FrameType
 from typing import Any, Final
 
 from eval.simulation.plan import Plan, draw
@@ -107,6 +108,7 @@ def simulate(options: Options) -> int:
         )
     clock, tally = SystemClock(), Tally(options)
     began_s = clock.monotonic_s()
+    signal.signal(signal.SIGINT, _once)
     try:
         for result in _played(options):
             tally.add(result)
@@ -117,7 +119,6 @@ def simulate(options: Options) -> int:
             if options.fail_fast and not result.ok:
                 break
     except KeyboardInterrupt:
-        _leave_interrupts()
         sys.stderr.write("\nstopped\n")
         return 130
     sys.stderr.write("\n")
@@ -154,7 +155,6 @@ def _played(options: Options) -> Iterator[Result]:
             for played in _begun(pool, parts):
                 yield from played.result()
         except BaseException:
-            _leave_interrupts()
             for child in active_children():  # they hold nothing, and a part may take them long
                 child.terminate()
             raise
@@ -169,9 +169,10 @@ def _begun(pool: ProcessPoolExecutor, parts: Sequence[_Part]) -> list[Future[lis
         signal.signal(signal.SIGINT, before)
 
 
-def _leave_interrupts() -> None:
-    """Once is enough: a second Ctrl-C must not interrupt the ending."""
+def _once(_: int, __: FrameType | None) -> None:
+    """Take one Ctrl-C and be deaf from then on: a second, however soon, must not interrupt the ending."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _play_part(part: _Part) -> list[Result]:

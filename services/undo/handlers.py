@@ -8,7 +8,15 @@ from services.undo.context import Context
 from shared.bus import wakes
 from shared.domain.change import Patch
 from shared.domain.cluster import Object, Ref
-from shared.domain.errors import ChangeConflict, ClusterForbidden, ObjectMissing, ObjectMoved, Retry, WriteRefused
+from shared.domain.errors import (
+    ChangeConflict,
+    ClusterForbidden,
+    Conflict,
+    ObjectMissing,
+    ObjectMoved,
+    Retry,
+    WriteRefused,
+)
 from shared.domain.events import (
     Intended,
     Owner,
@@ -110,7 +118,7 @@ async def _bring_back(incident: Incident, transaction: Transaction, context: Con
     """Fence what was intended, and put it back, the last step first; say what could not be."""
     conflicts: list[str] = []
     if not transaction.undo_intended and not _is_back(transaction):  # what is back, another may let go any moment
-        conflicts += await _fence(transaction, context)
+        conflicts += await _fence(incident, transaction, context)
     if conflicts:
         return incident, conflicts
     for intended in sorted(transaction.intents, key=lambda intent: intent.step, reverse=True):
@@ -147,7 +155,7 @@ async def _wait_for_locks(transaction: Transaction, context: Context) -> None:
             raise Retry(reason, after_s=context.settings.holder_check_every_s)
 
 
-async def _fence(transaction: Transaction, context: Context) -> Sequence[str]:
+async def _fence(incident: Incident, transaction: Transaction, context: Context) -> Sequence[str]:
     """Touch every intended object: a mitigator that wakes up late is refused from then on, its versions are old.
 
     Say which could not be touched: without its fence nothing is put back.
@@ -155,16 +163,18 @@ async def _fence(transaction: Transaction, context: Context) -> Sequence[str]:
     refused: list[str] = []
     for ref in dict.fromkeys(intent.change.ref for intent in transaction.intents if isinstance(intent.change, Patch)):
         try:
-            await _touch(ref, transaction.mark, context)
+            await _touch(ref, incident, transaction, context)
         except WriteRefused as refusal:
             refused.append(f"{ref}: {refusal}")
     return refused
 
 
-async def _touch(ref: Ref, mark: str, context: Context) -> None:
+async def _touch(ref: Ref, incident: Incident, transaction: Transaction, context: Context) -> None:
     for _ in range(TRIES):
         try:
-            await context.cluster.mark(await context.cluster.read(ref), mark)
+            seen = await context.cluster.read(ref)
+            await _verify_epoch(incident, transaction, context)
+            await context.cluster.mark(seen, transaction.mark)
         except ObjectMoved:
             continue
         except ObjectMissing:
@@ -172,6 +182,13 @@ async def _touch(ref: Ref, mark: str, context: Context) -> None:
         else:
             return
     raise Retry(f"{ref} moved {TRIES} times before it could be fenced")
+
+
+async def _verify_epoch(incident: Incident, transaction: Transaction, context: Context) -> None:
+    """Raises Conflict if another undo took over; after the read, for whoever takes over moves what was read."""
+    now = await context.ledger.fold(incident.id)
+    if now.undoing is None or now.undoing.id != transaction.id or now.undoing.epoch != transaction.epoch:
+        raise Conflict(f"undo of {transaction.id} is not ours any more")
 
 
 async def _put_back(
@@ -193,6 +210,8 @@ async def _put_back(
                         said = UndoIntended(transaction=transaction.id, step=intended.step, change=patch)
                         incident = await context.ledger.append(incident, said)
                         transaction = incident.transaction_of(transaction.id) or transaction
+                    else:
+                        await _verify_epoch(incident, transaction, context)
                     await context.cluster.write(patch, seen, transaction.mark_back(intended.step))
                     found = "ours"
         except (ObjectMoved, ChangeConflict):

@@ -1,11 +1,13 @@
 """What a process leaves behind that died, and how it is put right: nobody's transaction stays open."""
 
+import contextlib
+
 import pytest
 
 from services.undo.listening import Listening
 from shared.domain.cause import Cause
 from shared.domain.cluster import MARK
-from shared.domain.errors import ClusterForbidden, Retry
+from shared.domain.errors import ClusterForbidden, Conflict, Retry
 from shared.domain.events import Diagnosed, Owner, UndoneForGood, UndoRequested, UndoStepApplied, UndoStuck, UndoWhy
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
@@ -77,6 +79,23 @@ async def test_what_is_back_is_not_touched_again(core: Core) -> None:
     touched = core.version(cause.object)
     await core.until(core.undo("undo-2"), incident, *ENDS)
     assert core.version(cause.object) == touched
+
+
+async def test_an_undo_that_wakes_up_late_touches_nothing(core: Core) -> None:
+    """It had taken over and was frozen before it fenced; another one ended its work and let the locks go."""
+    incident, cause, _ = await left_by_a_dead_mitigator(core)
+    late, touched = core.undo("undo-1"), list[str]()
+
+    async def freeze() -> None:
+        core.falls_silent(late)
+        await core.until(core.undo("undo-2"), incident, *ENDS)
+        touched.append(core.version(cause.object))
+
+    late.moments.at("after TransactionSeized", freeze)
+    for _ in range(3):
+        with contextlib.suppress(Conflict):
+            await late.reconcile(incident)
+    assert [core.version(cause.object)] == touched
 
 
 async def test_the_record_says_what_was_found_where_we_wrote(core: Core) -> None:
