@@ -108,7 +108,8 @@ def simulate(options: Options) -> int:
         )
     clock, tally = SystemClock(), Tally(options)
     began_s = clock.monotonic_s()
-    signal.signal(signal.SIGINT, _once)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _once)
     try:
         for result in _played(options):
             tally.add(result)
@@ -170,8 +171,9 @@ def _begun(pool: ProcessPoolExecutor, parts: Sequence[_Part]) -> list[Future[lis
 
 
 def _once(_: int, __: FrameType | None) -> None:
-    """Take one Ctrl-C and be deaf from then on: a second, however soon, must not interrupt the ending."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Take one Ctrl-C or SIGTERM and be deaf from then on: a second, however soon, must not interrupt the ending."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -10,7 +10,9 @@ import pytest
 from eval.simulation.command import Options, Tally, play
 from eval.simulation.plan import draw
 from eval.stopping import STOPPED
+from shared.adapters.system import SystemClock
 from shared.testing.command_line import CommandLine
+from shared.testing.running import until
 
 MANY = 80
 FOUND_WITHIN = 40
@@ -60,3 +62,24 @@ async def test_an_impatient_stop_ends_it_at_once(tmp_path: Path) -> None:
             _, err = await process.communicate()
     assert process.returncode == STOPPED
     assert b"Traceback" not in err
+
+
+@pytest.mark.timeout(120)
+async def test_a_sigterm_leaves_no_worker_behind(tmp_path: Path) -> None:
+    """Nobody sends it to the workers, so whoever began them ends them."""
+    async with CommandLine(tmp_path).running("eval", "simulate", "--seeds", "400", "--jobs", "2") as process:
+        assert process.stderr is not None
+        assert b"of 400 seeds" in await process.stderr.readline()
+        process.terminate()
+        async with asyncio.timeout(20):
+            await process.communicate()
+    assert process.returncode == STOPPED
+
+    async def nobody_is_left() -> bool:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    await until(nobody_is_left, SystemClock(), 10)
