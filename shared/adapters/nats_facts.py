@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from shared.adapters import nats_events
@@ -40,6 +41,11 @@ class Facts:
     def forget(self, incident: IncidentId) -> None:
         """Let go of an incident's facts; they are read anew if somebody asks."""
         self._by_id.pop(incident, None)
+
+    def only(self, still_open: AbstractSet[IncidentId]) -> None:
+        """Let go of the facts of all others."""
+        for incident in self._by_id.keys() - still_open:
+            del self._by_id[incident]
 
     def _hear(self, incident: IncidentId, read: "_Read", stored: Stored) -> None:
         try:

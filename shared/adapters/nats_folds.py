@@ -1,6 +1,7 @@
 """Incidents as they were folded last: a read then fetches only what is newer. Those that are over are let go of."""
 
 from collections import OrderedDict
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from shared.domain.ids import IncidentId
@@ -28,6 +29,11 @@ class Folds:
     def forget(self, incident: IncidentId) -> None:
         self._open.pop(incident, None)
         self._closed.pop(incident, None)
+
+    def only(self, still_open: AbstractSet[IncidentId]) -> None:
+        """Let go of those that were open when they were looked at last, and are over: nothing wakes us at every end."""
+        for incident in self._open.keys() - still_open:
+            del self._open[incident]
 
     def keep(self, folded: Incident) -> Incident:
         """Remember a fold, unless a newer one is known; return it."""

@@ -94,7 +94,10 @@ class NatsLedger:
     async def open_incidents(self) -> Sequence[IncidentId]:
         self._look()
         await self._openings.refresh()
-        return self._openings.open
+        still_open = self._openings.open
+        self._folds.only(set(still_open))
+        self._told.only(set(still_open))
+        return still_open
 
     async def incidents(self, limit: int = 100) -> Sequence[IncidentId]:
         self._look()

@@ -1,6 +1,7 @@
 """What only the ledger on NATS can do wrong: lost answers, servers that go away, messages from elsewhere."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,15 +18,15 @@ from shared.bus import streams
 from shared.bus.trace import continuing
 from shared.domain.alert import AlertStatus
 from shared.domain.errors import Conflict, LedgerUnavailable, Refuse
-from shared.domain.events import Cleared, DiagnosisStarted, Noted, Owner
+from shared.domain.events import Cleared, DiagnosisStarted, Noted, Owner, Quiet
 from shared.domain.health import Symptom
-from shared.domain.ids import IncidentId, TransactionId
+from shared.domain.ids import CorrelationKey, IncidentId, TransactionId
 from shared.domain.incident import State
 from shared.domain.transaction import Lock
 from shared.testing.builders import T0, a_reading, a_ref, an_alert, opened
 from shared.testing.keys import connect_as, seal_of
 
-A = IncidentId("inc-a")
+A, B = IncidentId("inc-a"), IncidentId("inc-b")
 Ledgers = Callable[[Owner], NatsLedger]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -233,6 +234,20 @@ async def test_a_fold_reads_on_where_it_stopped(ledger: Ledgers) -> None:
     assert await reader.fold(A) == incident
     after = await ledger(Owner.DIAGNOSER).append(incident, DiagnosisStarted())
     assert await reader.fold(A) == after
+
+
+async def test_what_is_over_is_let_go_of_by_who_is_not_woken_at_the_end(ledger: Ledgers) -> None:
+    """A look at what is open is enough: a service that no closing event wakes would hold a thousand incidents."""
+    reader, detector = ledger(Owner.DIAGNOSER), ledger(Owner.DETECTOR)
+    resolved = await detector.open(A, opened(), Cleared(reading=a_reading(Symptom.GONE)))
+    await detector.open(B, opened(key=CorrelationKey("another")))
+    await detector.note(A, Noted(text="seen"))
+    held = weakref.WeakSet([await reader.fold(A), await reader.fold(B), *(await reader.facts(A))])
+    await reader.open_incidents()
+    assert len(held) == 3
+    await detector.append(resolved, Quiet(reason="it is over"), frees_key=True)
+    assert await reader.open_incidents() == [B]
+    assert list(held) == [await reader.fold(B)]
 
 
 async def test_facts_are_read_on_where_they_stopped(ledger: Ledgers, connection: Client) -> None:
