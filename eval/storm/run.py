@@ -78,14 +78,15 @@ class Row:
     """From the last alert that the gateway acknowledged to the last that is on an incident's record."""
     storm_s: float
     """From the first alert sent to the last on record."""
+    story: Sequence[str]
 
     @property
     def ok(self) -> bool:
         return self.verdict.ok and self.verdict.incidents == self.causes
 
     def as_json(self) -> dict[str, Any]:
-        flat = {key: value for key, value in asdict(self).items() if key != "verdict"}
-        return {**flat, **asdict(self.verdict), "ok": self.ok}
+        flat = {key: value for key, value in asdict(self).items() if key not in ("verdict", "story")}
+        return {**flat, **asdict(self.verdict), "ok": self.ok, "story": [] if self.ok else self.story}
 
 
 def main(options: Options) -> int:
@@ -191,6 +192,7 @@ async def storm(seed: int, count: int, size: int, sabotage: str | None, *, whole
         verdict=judge(record, alerts, count),
         joined_within_s=round(max(0.0, (last - acknowledged_at).total_seconds()), 2),
         storm_s=round((last - began_at).total_seconds(), 2),
+        story=record.story,
     )
 
 

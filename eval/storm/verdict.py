@@ -28,6 +28,8 @@ class Record:
     joined: Sequence[tuple[IncidentId, Key]]
     """Each record that an alert joined, oldest first."""
     last_joined_at: datetime | None
+    story: Sequence[str]
+    """What was opened, what came of it and why, in lines, for whoever must find out why a storm is red."""
 
     def final(self, incident: IncidentId) -> IncidentId:
         """Where an incident went in the end."""
@@ -40,23 +42,30 @@ async def read(connection: Client) -> Record:
     """Read both streams whole. Raises LedgerUnavailable."""
     opened: list[IncidentId] = []
     merged: dict[IncidentId, IncidentId] = {}
+    story: list[str] = []
     for stored in await NatsStream(connection, "LEDGER", _TIMEOUT_S).after("primum.ledger.>"):
         record = nats_events.recorded(stored)
+        said = f"{record.at:%H:%M:%S.%f} {record.incident} {record.event.name}"
         match record.event:
-            case Opened():
+            case Opened() as event:
                 opened.append(record.incident)
-            case Merged(into=into):
+                story.append(f"{said}: {event.title}: {event.grouped_because}")
+            case Merged(into=into, reason=reason):
                 merged[record.incident] = into
+                story.append(f"{said} into {into}: {reason}")
             case _:
-                pass
+                story.append(said)
     joined: list[tuple[IncidentId, Key]] = []
+    reasons: Counter[tuple[str, str]] = Counter()
     last: datetime | None = None
     for stored in await NatsStream(connection, "FACTS", _TIMEOUT_S).after("primum.fact.*.alert-joined"):
         fact = nats_events.fact(stored)
         if isinstance(fact, AlertJoined):
             joined.append((IncidentId(stored.headers["ce-subject"]), (fact.alert.fingerprint, fact.alert.starts_at)))
+            reasons[stored.headers["ce-subject"], fact.because] += 1
             last = datetime.fromisoformat(stored.headers["Nats-Time-Stamp"])
-    return Record(opened, merged, joined, last)
+    story += [f"{incident} was joined by {times}: {because}" for (incident, because), times in sorted(reasons.items())]
+    return Record(opened, merged, joined, last, story)
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,23 @@ def _passed_on(group: Group, involved: frozenset[Ref], topology: Topology) -> st
     return f"{group.about or group.root} depends on {min(below)}, and shows no fault of its own" if below else None
 
 
+def group_now(incident: Incident, first: Alert, topology: Topology) -> Group:
+    """Where an open incident belongs as the cluster looks now: by what explains its root, while anything does.
+
+    Else by its first alert, which may have had more than one way down when the cluster did not show the fault yet.
+    """
+    if incident.root is not None and (root := topology.root_of(incident.root)).ref in topology.unwell:
+        return Group(key=incident.key, root=root.ref, because=root.because, about=incident.root)
+    return group_of(first, topology)
+
+
 def keeps(one: Incident, other: Incident, topology: Topology) -> bool:
-    """Whether of two incidents that are one the first stays open: the one that is the other's root, else the older."""
+    """Whether of two incidents that are one the first stays open: the one that is the other's root, else the older.
+
+    One that was opened without a look at the cluster, and so has no root, yields to one that has.
+    """
+    if (one.root is None) is not (other.root is None):
+        return one.root is not None
     if one.root and other.root and one.root != other.root:
         if topology.root_of(other.root).ref == one.root:
             return True

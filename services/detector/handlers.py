@@ -195,9 +195,9 @@ async def _merge(incident: Incident, view: View, context: Context) -> bool:
     async with context.merging:  # of two that explain each other, one must stay
         facts = await context.ledger.facts(incident.id)
         alert = next((fact.alert for fact in facts if isinstance(fact, AlertJoined)), None)
-        if alert is None or incident.root is None:
+        if alert is None:
             return False
-        group = decide.group_of(alert, view.topology)
+        group = decide.group_now(incident, alert, view.topology)
         look = Look(view, context.ledger)
         others = [other for other in await look.open_incidents() if other.id != incident.id]
         home = decide.home_of(group, alert.starts_at, view.topology, others)

@@ -324,6 +324,21 @@ async def test_of_two_that_explain_each_other_the_root_stays_and_the_other_goes(
     assert await open_ones(watcher) == [second]
 
 
+async def test_what_was_opened_without_the_cluster_goes_to_the_incident_that_explains_it() -> None:
+    """Nobody comes back to an alert that was grouped by its name: its incident itself must find home."""
+    watcher = a_watcher(a_broken_shop(), VirtualClock())
+    watcher.cluster.fails = ClusterUnavailable("down")
+    await on_alerts([an_alert(fingerprint="f1", deployment="front")], watcher.context)
+    (blind,) = await open_ones(watcher)
+    watcher.cluster.fails = None
+    watcher.bus.clock.advance(30)
+    await on_alerts([an_alert("KubePodCrashLooping", fingerprint="f2")], watcher.context)
+    (seeing,) = set(await open_ones(watcher)) - {blind}
+    await asyncio.gather(*(reconcile(each, watcher.context) for each in (seeing, blind)))
+    assert await open_ones(watcher) == [seeing]
+    assert sorted(await joined(watcher, seeing)) == ["f1", "f2"]
+
+
 async def test_while_a_transaction_is_under_way_the_verdict_decides() -> None:
     """The symptom leaves, and the detector says nothing."""
     watcher = a_watcher(a_well_shop(), VirtualClock())

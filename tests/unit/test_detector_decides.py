@@ -169,11 +169,36 @@ def test_a_group_without_a_root_joins_by_its_key_alone() -> None:
 # --- of two that are one
 
 
+def test_an_open_incident_belongs_to_what_explains_its_own_root_now() -> None:
+    """Its first alert, of a caller, may have had two ways down; the errors of its root prove to be the Service's."""
+    calls_two = a_template("front", env={"A_URL": "http://a-stock.shop:80", "CART_URL": "http://cart.shop:80"})
+    served = [each for each in a_workload("cart") if each.ref.kind not in (Kind.SERVICE, Kind.ENDPOINT_SLICE)]
+    selects_nothing = (a_service("cart", selector={"app": "card"}), an_endpoint_slice("cart", ready=0))
+    topology = Topology.of(
+        a_snapshot(served, selects_nothing, a_workload("front", template=calls_two), broken("a-stock"))
+    )
+    assert group(FRONT, topology).root == a_ref("a-stock")
+    now = decide.group_now(about(CART), an_alert(deployment=FRONT.name), topology)
+    assert (now.root, now.about) == (a_ref("cart", Kind.SERVICE), CART)
+
+
+def test_where_nothing_explains_its_root_any_more_its_first_alert_decides() -> None:
+    """Its root was a guess of before the fault showed."""
+    assert decide.group_now(about(STOCK), an_alert(deployment=FRONT.name), CART_IS_BROKEN).root == CART
+
+
 def test_of_two_that_are_one_the_root_stays() -> None:
     """Though it was opened later; and exactly one of the two stays."""
     caller, root = about(FRONT, opened_at=T0), about(CART, opened_at=T0 + timedelta(minutes=1)).but(id="inc-root")
     assert decide.keeps(root, caller, CART_IS_BROKEN)
     assert not decide.keeps(caller, root, CART_IS_BROKEN)
+
+
+def test_what_was_opened_without_a_look_at_the_cluster_yields_though_it_is_older() -> None:
+    """It has no root that anything else could be explained by."""
+    blind, seeing = about(CART).but(root=None), about(CART).but(opened_at=T0 + timedelta(minutes=1))
+    assert decide.keeps(seeing, blind, CART_IS_BROKEN)
+    assert not decide.keeps(blind, seeing, CART_IS_BROKEN)
 
 
 def test_where_neither_is_the_others_root_the_older_stays() -> None:

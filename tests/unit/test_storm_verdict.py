@@ -26,7 +26,7 @@ def judged(
     """Judge a storm of two causes."""
     opened = sorted({incident for incident, _ in joined})
     pairs = [(incident, (alert.fingerprint, alert.starts_at)) for incident, alert in joined]
-    return judge(Record(opened, merged or {}, pairs, None), storm, causes=2)
+    return judge(Record(opened, merged or {}, pairs, None, []), storm, causes=2)
 
 
 def test_each_cause_in_an_incident_of_its_own_is_right() -> None:
