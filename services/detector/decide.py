@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
 from shared.analyzers.topology import Topology
 from shared.domain.alert import Alert
@@ -94,6 +94,20 @@ def _passed_on(group: Group, involved: frozenset[Ref], topology: Topology) -> st
         return None
     below = topology.needs(group.about or group.root) & involved
     return f"{group.about or group.root} depends on {min(below)}, and shows no fault of its own" if below else None
+
+
+_MERGEABLE: Final = frozenset(
+    {State.DETECTED, State.DIAGNOSING, State.PLANNING, State.AWAITING_APPROVAL, State.ESCALATED}
+)
+
+
+def may_merge(incident: Incident) -> bool:
+    """Whether it may still be closed into another: nobody took it over, and no plan of its own was judged.
+
+    What was judged bars a plan in its own incident only, and a person who was asked counts on finding it there.
+    """
+    judged = any(not known.untried for known in incident.transactions)
+    return incident.state in _MERGEABLE and not incident.taken_by and not judged
 
 
 def group_now(incident: Incident, first: Alert, topology: Topology) -> Group:

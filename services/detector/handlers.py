@@ -45,7 +45,6 @@ _WATCHED = frozenset(
 )
 _SHOWING_HEALTH = (Kind.DEPLOYMENT, Kind.REPLICA_SET, Kind.POD, Kind.SERVICE, Kind.ENDPOINT_SLICE)
 """Without one of these a workload that is not seen to be unwell is not well."""
-_MERGEABLE = frozenset({State.DETECTED, State.DIAGNOSING, State.PLANNING, State.AWAITING_APPROVAL})
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ async def reconcile(incident_id: IncidentId, context: Context) -> None:
         return
     await context.activities.doing(f"watching:{incident.id}")
     view = await _view(context)
-    if view and incident.state in _MERGEABLE and await _merge(incident, view, context):
+    if view and decide.may_merge(incident) and await _merge(incident, view, context):
         return
     await _watch(incident, view, context)
 

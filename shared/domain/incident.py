@@ -121,7 +121,7 @@ TRANSITIONS: Final[Mapping[tuple[State | None, type[Base]], Row]] = {
         for state in (State.DIAGNOSING, State.PLANNING, State.AWAITING_APPROVAL, State.ESCALATED, State.STUCK)
     },
     **{(state, Cleared): _row(State.RESOLVED, Owner.DETECTOR) for state in (*_BEFORE_A_TRANSACTION, State.ESCALATED)},
-    **{(state, Merged): _row(State.CLOSED, Owner.DETECTOR) for state in _BEFORE_A_TRANSACTION},
+    **{(state, Merged): _row(State.CLOSED, Owner.DETECTOR) for state in (*_BEFORE_A_TRANSACTION, State.ESCALATED)},
     **{
         (state, TakenOver): _row(State.ESCALATED, Owner.GATEWAY)
         for state in (*_BEFORE_A_TRANSACTION, State.RESOLVED, State.ESCALATED, State.STUCK)
@@ -179,6 +179,8 @@ class Incident(Frozen):
     barred: frozenset[tuple[Ref, str]] = frozenset()
     """(object at fault, runbook) pairs that were undone here."""
     untried: tuple[PlanHash, ...] = ()
+    taken_by: str = ""
+    """Who took it over; nobody, once a plan was picked or the symptom left."""
     deferred_until: AwareDatetime | None = None
     reason: str = ""
     """Why it stands where it stands, in a sentence."""
@@ -254,7 +256,7 @@ def _changes(incident: Incident, record: Recorded) -> Mapping[str, object]:  # n
                 "reason": event.grouped_because,
             }
         case Cleared() | Relapsed():
-            return {"reason": event.reading.reason, "approved": None}
+            return {"reason": event.reading.reason, "approved": None, "taken_by": ""}
         case Merged() | Quiet() | Stale():
             return {"reason": event.reason, "approved": None}
         case Deferred():
@@ -277,7 +279,7 @@ def _changes(incident: Incident, record: Recorded) -> Mapping[str, object]:  # n
             # It is on the ledger and cannot be unread: it counts for nothing, and the plan is asked for again.
             return {"approved": None, "reason": f"the approval by {event.by} came after it had expired"}
         case Approved() | PlanPicked():
-            return {"approved": event.plan_hash, "reason": f"approved by {event.by}"}
+            return {"approved": event.plan_hash, "reason": f"approved by {event.by}", "taken_by": ""}
         case Denied():
             return {
                 "excluded": incident.excluded | {event.plan_hash},
@@ -286,7 +288,7 @@ def _changes(incident: Incident, record: Recorded) -> Mapping[str, object]:  # n
         case ApprovalExpired():
             return {"reason": "nobody answered before the approval expired"}
         case TakenOver():
-            return {"reason": f"taken over by {event.by}", "approved": None}
+            return {"reason": f"taken over by {event.by}", "approved": None, "taken_by": event.by}
         case Closed():
             return {"reason": f"closed by {event.by}: {event.reason}"}
         case TransactionOpened():

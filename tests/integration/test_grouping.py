@@ -326,12 +326,13 @@ async def test_of_two_that_explain_each_other_the_root_stays_and_the_other_goes(
 
 async def test_what_was_opened_without_the_cluster_goes_to_the_incident_that_explains_it() -> None:
     """Nobody comes back to an alert that was grouped by its name: its incident itself must find home."""
-    watcher = a_watcher(a_broken_shop(), VirtualClock())
+    clock = VirtualClock()
+    watcher = a_watcher(a_broken_shop(), clock)
     watcher.cluster.fails = ClusterUnavailable("down")
     await on_alerts([an_alert(fingerprint="f1", deployment="front")], watcher.context)
     (blind,) = await open_ones(watcher)
     watcher.cluster.fails = None
-    watcher.bus.clock.advance(30)
+    clock.advance(30)
     await on_alerts([an_alert("KubePodCrashLooping", fingerprint="f2")], watcher.context)
     (seeing,) = set(await open_ones(watcher)) - {blind}
     await asyncio.gather(*(reconcile(each, watcher.context) for each in (seeing, blind)))

@@ -169,6 +169,22 @@ def test_a_group_without_a_root_joins_by_its_key_alone() -> None:
 # --- of two that are one
 
 
+@pytest.mark.parametrize("state", list(State))
+def test_what_only_waits_may_be_merged(state: State) -> None:
+    """Also what waits for a person who did not come yet: one page less that leads nowhere."""
+    waits = {State.DETECTED, State.DIAGNOSING, State.PLANNING, State.AWAITING_APPROVAL, State.ESCALATED}
+    assert decide.may_merge(about(FRONT, state)) == (state in waits)
+
+
+def test_what_a_person_took_or_where_a_plan_was_judged_is_not_merged() -> None:
+    """The one is not Primum's to close; the other remembers what must not be tried again."""
+    escalated = about(FRONT, State.ESCALATED)
+    (judged,) = an_incident(State.RESOLVED).transactions
+    assert not decide.may_merge(escalated.but(taken_by="ann"))
+    assert not decide.may_merge(escalated.but(transactions=(judged,)))
+    assert decide.may_merge(escalated.but(transactions=(judged.but(untried=True),)))
+
+
 def test_an_open_incident_belongs_to_what_explains_its_own_root_now() -> None:
     """Its first alert, of a caller, may have had two ways down; the errors of its root prove to be the Service's."""
     calls_two = a_template("front", env={"A_URL": "http://a-stock.shop:80", "CART_URL": "http://cart.shop:80"})

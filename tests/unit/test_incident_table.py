@@ -47,7 +47,7 @@ UndoStuck         undo                     undoing > stuck
 Relapsed          detector                 resolved > diagnosing
 Quiet             detector                 resolved > closed
 Cleared           detector                 detected,diagnosing,planning,awaiting_approval,escalated > resolved
-Merged            detector                 detected,diagnosing,planning,awaiting_approval > closed
+Merged            detector                 detected,diagnosing,planning,awaiting_approval,escalated > closed
 TakenOver         gateway                  detected,diagnosing,planning,awaiting_approval > escalated
 TakenOver         gateway                  resolved,escalated,stuck > escalated
 PlanPicked        gateway                  escalated,stuck > planning
