@@ -16,7 +16,7 @@ from eval.ingest.sender import say
 from eval.ingest.traffic import Traffic, body, deliveries
 from services.gateway.alertmanager import parse
 from shared.adapters.nats_connection import User, connected
-from shared.adapters.nats_inbox import AlertMessage
+from shared.adapters.nats_inbox import messages
 from shared.adapters.nkey import KEYRING, seed_file
 from shared.adapters.seal import load
 from shared.domain.events import Owner
@@ -27,11 +27,8 @@ async def run(task: dict[str, Any]) -> None:
     """Do what the task says: `traffic`, `nats_url`, `keys` (the folder), `in_flight`."""
     traffic, cluster, keys = Traffic(**task["traffic"]), ClusterName("default"), Path(task["keys"])
     seal = load(Owner.GATEWAY, seed_file(keys, Owner.GATEWAY), keys / KEYRING)
-    writes = [
-        AlertMessage(alert, alert.delivery_id, seal)
-        for numbers in deliveries(traffic)
-        for alert in parse(body(traffic.seed, numbers), cluster).alerts
-    ]
+    calls = [parse(body(traffic.seed, numbers), cluster).alerts for numbers in deliveries(traffic)]
+    writes = [write for alerts in calls for write in messages({alert.delivery_id: alert for alert in alerts}, seal)]
     ready = [(write.subject, write.data, write.wire_headers()) for write in writes]
     async with connected(task["nats_url"], User(Owner.GATEWAY, seal.key)) as client:
         stream = client.jetstream(publish_async_max_pending=task["in_flight"])

@@ -1,11 +1,15 @@
-"""The signature on a message: over its subject, what its headers say of it, and its body; a header of its own."""
+"""The signature on a message: over its subject, what its headers say of it, and its body; a header of its own.
+
+Messages that are made together may share one: then each has a header more, its way to what is signed (`hash_tree`).
+"""
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from shared.adapters import hash_tree
 from shared.adapters.nats_stream import Stored
 from shared.adapters.nkey import ADVICE, Key, Keyring, load_key, load_keyring
 from shared.domain.errors import PrimumError
@@ -14,11 +18,21 @@ from shared.domain.events import Owner
 OWNER: Final = "primum-owner"
 FOLLOWS: Final = "primum-follows"
 SIGNATURE: Final = "primum-signature"
+WAY: Final = "primum-way"
 SIGNED: Final = ("ce-id", "ce-type", "ce-time", "ce-subject", OWNER, FOLLOWS)
 """The headers that are signed, in this order; one that is missing is signed as missing. The trace is not: it steers
 nothing, and whoever carries a message on may add to it."""
 _WHAT: Final = b"primum message 1"
+_WHATS: Final = b"primum messages 1"
 _MISSING: Final = (0xFFFF_FFFF).to_bytes(4, "big")
+
+
+class Draft(NamedTuple):
+    """A message that is to be signed."""
+
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Seal:
@@ -40,19 +54,29 @@ class Seal:
         self._keyring.made(self.owner, data, signature)
         return {**said, SIGNATURE: _printed(signature)}
 
-    def on_what_others_read(self, subject: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        """Do the same without remembering it: what this service does not read must not drive out what it does."""
-        said = {**headers, OWNER: str(self.owner)}
-        return {**said, SIGNATURE: _printed(self.key.sign(signed_bytes(subject, said, body)))}
+    def on_what_others_read(self, drafts: Sequence[Draft]) -> Sequence[dict[str, str]]:
+        """Return the headers of each, all with one signature, without remembering it.
+
+        What this service does not read must not drive out what it does.
+        """
+        said = [{**draft.headers, OWNER: str(self.owner)} for draft in drafts]
+        datas = [signed_bytes(draft.subject, each, draft.body) for draft, each in zip(drafts, said, strict=True)]
+        if len(datas) == 1:
+            return [{**said[0], SIGNATURE: _printed(self.key.sign(datas[0]))}]
+        root, ways = hash_tree.grown(datas)
+        signature = _printed(self.key.sign(_WHATS + root))
+        return [{**each, WAY: _printed(way), SIGNATURE: signature} for each, way in zip(said, ways, strict=True)]
 
     def signer(self, stored: Stored) -> Owner | None:
         """Who signed a message; None if it is not signed by whom it names."""
         try:
             owner = Owner(stored.headers[OWNER])
             signature = base64.b64decode(stored.headers[SIGNATURE], validate=True)
+            data = signed_bytes(stored.subject, stored.headers, stored.data)
+            if (way := stored.headers.get(WAY)) is not None:
+                data = _WHATS + hash_tree.root(data, base64.b64decode(way, validate=True))
         except (KeyError, ValueError, binascii.Error):
             return None
-        data = signed_bytes(stored.subject, stored.headers, stored.data)
         return owner if self._keyring.fits(owner, data, signature) else None
 
 

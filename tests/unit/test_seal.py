@@ -1,16 +1,53 @@
-"""Signatures on alerts: each stored alert is believed by itself."""
+"""Signatures on alerts: each stored alert is believed by itself, also one that shares its signature."""
 
-from shared.adapters.nats_inbox import AlertMessage
+from collections.abc import Sequence
+
+import pytest
+
+from shared.adapters.nats_inbox import messages
 from shared.adapters.nats_stream import Stored
+from shared.adapters.seal import OWNER, SIGNATURE, WAY
 from shared.domain.events import Owner
 from shared.testing.builders import an_alert
 from shared.testing.keys import seal_of
 
 
-def test_another_service_believes_an_alert() -> None:
-    """And not one with other words under the same signature."""
-    alert, detector = an_alert(), seal_of(Owner.DETECTOR)
-    sent = AlertMessage(alert, alert.delivery_id, seal_of(Owner.GATEWAY))
-    stored = Stored(sent.subject, 1, sent.wire_headers(), sent.data)
-    assert detector.signer(stored) is Owner.GATEWAY
-    assert detector.signer(stored._replace(data=sent.data + b" ")) is None
+def stored(count: int) -> Sequence[Stored]:
+    """Alerts that came in one call."""
+    alerts = [an_alert(fingerprint=f"f{number}") for number in range(count)]
+    sent = messages({str(number): alert for number, alert in enumerate(alerts)}, seal_of(Owner.GATEWAY))
+    return [Stored(each.subject, number, each.wire_headers(), each.data) for number, each in enumerate(sent)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 32, 33, 100])
+def test_another_service_believes_an_alert(count: int) -> None:
+    """However many came with it, and not one with other words under the same signature."""
+    detector = seal_of(Owner.DETECTOR)
+    for each in stored(count):
+        assert detector.signer(each) is Owner.GATEWAY
+        assert detector.signer(each._replace(data=each.data + b" ")) is None
+
+
+def test_alerts_that_came_together_share_a_signature() -> None:
+    """It is what takes longest."""
+    assert len({each.headers[SIGNATURE] for each in stored(64)}) == 2
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [{WAY: ""}, {WAY: "AAAA"}, {WAY: "x"}, {"ce-id": "1"}, {OWNER: "detector"}, {OWNER: "nobody"}, {SIGNATURE: "AAAA"}],
+)
+def test_an_alert_of_many_is_not_believed_with_another_header(altered: dict[str, str]) -> None:
+    """Nor without its way, nor with one that is none."""
+    first, *_ = stored(5)
+    assert seal_of(Owner.DETECTOR).signer(first._replace(headers={**first.headers, **altered})) is None
+
+
+def test_an_alert_is_not_believed_in_the_place_of_another() -> None:
+    """With the other's way, or under the other's subject."""
+    first, second, *_ = stored(4)
+    detector = seal_of(Owner.DETECTOR)
+    assert detector.signer(first._replace(headers={**first.headers, WAY: second.headers[WAY]})) is None
+    assert detector.signer(first._replace(subject=f"{first.subject}x")) is None
+    bare = {name: value for name, value in first.headers.items() if name != WAY}
+    assert detector.signer(first._replace(headers=bare)) is None
