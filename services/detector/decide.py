@@ -27,10 +27,11 @@ class Group(Frozen):
 
 
 class Home(Frozen):
-    """The open incident that something belongs to, and why."""
+    """The incident that something belongs to, and why; `over`: it is closed, and so is what came late."""
 
     incident: IncidentId
     because: str
+    over: bool = False
 
 
 def group_of(alert: Alert, topology: Topology | None) -> Group:

@@ -72,16 +72,20 @@ async def on_alerts(alerts: Sequence[Alert], context: Context) -> None:
     look = Look(await _view(context), context.ledger)
     joins: dict[IncidentId, list[AlertJoined]] = {}
     wakes: set[IncidentId] = set()
+    to_be_open: set[IncidentId] = set()
     for alert in alerts:
         group = decide.group_of(alert, look.topology)
         home = await _home(group, alert, look, context)
         if alert.status is AlertStatus.FIRING:
             home = home or await _open(alert, group, look, context)
             joins.setdefault(home.incident, []).append(AlertJoined(alert=alert, because=home.because))
+            to_be_open |= set() if home.over else {home.incident}
         elif home is not None:
             wakes.add(home.incident)
     for incident, joined in joins.items():
         await _join(incident, joined, context)
+        if incident in to_be_open and not (await context.ledger.fold(incident)).open:
+            raise Conflict(f"{incident} was closed while alerts joined it: nobody would look at them there")
     for incident in wakes:
         await context.timers.wake(incident, 0)
 
@@ -125,7 +129,7 @@ async def _open(alert: Alert, group: decide.Group, look: Look, context: Context)
     if gone and look.topology:
         late = decide.home_of(group, alert.starts_at, look.topology, await look.lately_over())
         if late is not None:
-            return late
+            return late.but(over=True)
     incident = IncidentId(context.identity.new("inc"))
     opened = Opened(
         cluster=alert.cluster,

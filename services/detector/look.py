@@ -38,7 +38,8 @@ class Look:
         return self._open
 
     async def lately_over(self) -> Sequence[Incident]:
-        """The newest incidents that ended by themselves, quietly."""
+        """The newest incidents that ended by themselves, quietly; some of them since this look began."""
+        self._folds = {name: known for name, known in self._folds.items() if not known.open}
         folded = await self._all(await self._ledger.incidents(limit=LATELY))
         return [incident for incident in folded if incident.states[-2:] == (State.RESOLVED, State.CLOSED)]
 

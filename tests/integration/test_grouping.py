@@ -1,13 +1,17 @@
 """Which incident an alert belongs to, and when an incident is over: the detector on a cluster that stands still."""
 
 import asyncio
+import dataclasses
+from collections.abc import Sequence
 from datetime import timedelta
+
+import pytest
 
 from services.detector.handlers import on_alerts, reconcile
 from shared.domain.alert import AlertStatus
 from shared.domain.cluster import Kind, Object
-from shared.domain.errors import ClusterUnavailable
-from shared.domain.events import AlertJoined, Diagnosed, DiagnosisStarted, Merged, Opened, Owner
+from shared.domain.errors import ClusterUnavailable, Conflict
+from shared.domain.events import AlertJoined, Diagnosed, DiagnosisStarted, Fact, Merged, Opened, Owner, Quiet
 from shared.domain.ids import IncidentId
 from shared.domain.incident import State
 from shared.domain.snapshot import Unread
@@ -28,7 +32,7 @@ from shared.testing.builders import (
 )
 from shared.testing.memory_ledger import MemoryLedger
 from shared.testing.virtual_clock import VirtualClock
-from tests.integration.the_core import EXPRESSION, StillCluster, Watcher, a_watcher
+from tests.integration.the_core import EXPRESSION, RemoteLedger, StillCluster, Watcher, a_watcher
 
 CALLS_CART = a_template("front", env={"CART_URL": "http://cart.shop:80"})
 
@@ -338,6 +342,60 @@ async def test_what_was_opened_without_the_cluster_goes_to_the_incident_that_exp
     await asyncio.gather(*(reconcile(each, watcher.context) for each in (seeing, blind)))
     assert await open_ones(watcher) == [seeing]
     assert sorted(await joined(watcher, seeing)) == ["f1", "f2"]
+
+
+class ShutByAnother(RemoteLedger):
+    """A ledger where another detector closes an incident in the middle of what this one does."""
+
+    def __init__(self, watcher: Watcher, closes: IncidentId) -> None:
+        super().__init__(watcher.bus, Owner.DETECTOR)
+        self._closes: IncidentId | None = closes
+
+    async def _close(self) -> None:
+        closes, self._closes = self._closes, None
+        if closes is not None:
+            await self.append(await self.fold(closes), Quiet(reason="quiet"), frees_key=True)
+
+
+class ShutBeforeTheNote(ShutByAnother):
+    """Just before a note is taken of it."""
+
+    async def note(self, incident: IncidentId, *facts: Fact) -> None:
+        await self._close()
+        await super().note(incident, *facts)
+
+
+class ShutBeforeTheList(ShutByAnother):
+    """Just before the open ones are listed."""
+
+    async def open_incidents(self) -> Sequence[IncidentId]:
+        await self._close()
+        return await super().open_incidents()
+
+
+async def test_an_incident_that_closes_while_the_look_goes_on_is_known_to_be_lately_over() -> None:
+    """It was open for the first alert of the batch; the second, late as well, opens nothing of its own."""
+    watcher = a_watcher(a_well_shop(), VirtualClock())
+    incident = await a_resolved_one(watcher)
+    context = dataclasses.replace(watcher.context, ledger=ShutBeforeTheList(watcher, incident))
+    late = [an_alert(fingerprint="f2"), an_alert(fingerprint="f3"), an_alert(fingerprint="f4", deployment="front")]
+    with pytest.raises(Conflict):  # the loop calls again
+        await on_alerts(late, context)
+    await on_alerts(late, context)
+    assert (await open_ones(watcher), await joined(watcher, incident)) == ([], ["f1", "f2", "f3", "f4"])
+
+
+async def test_an_alert_that_joins_what_closes_in_that_moment_is_not_lost() -> None:
+    """Its own symptom is there, and nobody looks at an incident that is closed: it is handled again."""
+    watcher = a_watcher(a_well_shop(), VirtualClock())
+    incident = await a_resolved_one(watcher)
+    watcher.metrics.levels[EXPRESSION] = 1.0
+    context = dataclasses.replace(watcher.context, ledger=ShutBeforeTheNote(watcher, incident))
+    with pytest.raises(Conflict):
+        await on_alerts([an_alert(fingerprint="f2")], context)
+    await on_alerts([an_alert(fingerprint="f2")], context)
+    (another,) = await open_ones(watcher)
+    assert (another == incident, await joined(watcher, another)) == (False, ["f2"])
 
 
 async def test_while_a_transaction_is_under_way_the_verdict_decides() -> None:
