@@ -69,7 +69,7 @@ class Pipeline:
         if not messages:
             return
         await self._listen()
-        batch, tokens = _Batch(len(messages)), list[str]()
+        batch, tokens, me = _Batch(len(messages)), list[str](), asyncio.current_task()
         try:
             for message in messages:
                 await self._free.acquire()
@@ -77,7 +77,9 @@ class Pipeline:
                 tokens.append(token)
                 self._waiting[token] = batch
                 await _send(self._connection, message, f"{self._inbox}.{token}")
-                _heed_cancellation()
+                if me is not None and me.cancelling():
+                    # nats-py swallows it while it waits for a server that reads nothing (2.16), for 10 s a message.
+                    raise asyncio.CancelledError
             await batch.done
         finally:
             batch.done.cancel()
@@ -124,12 +126,6 @@ def header_block(headers: Mapping[str, str]) -> bytes:
     if block.count("\n") != len(lines) + 2 or block.count("\r") != len(lines) + 2:
         raise nats.errors.BadHeaderError(next(line for line in lines if "\n" in line or "\r" in line))
     return block.encode()
-
-
-def _heed_cancellation() -> None:
-    """nats-py swallows it while it waits for a server that reads nothing (2.16), for up to 10 s a message."""
-    if (task := asyncio.current_task()) is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _refusal(reply: Msg) -> nats.errors.Error | None:

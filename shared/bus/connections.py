@@ -4,13 +4,14 @@ uvicorn bounds none of these: its one timeout, keep-alive, is switched off by ev
 takes a head of any length.
 """
 
-from asyncio import BaseTransport, TimerHandle
+from asyncio import AbstractEventLoop, BaseTransport, TimerHandle
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _LONGEST_HEAD_BYTES: Final = 64 * 1024
+_GATHERED_BYTES: Final = 16 * 1024
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -38,6 +39,37 @@ class _Held:
     """Those whose answer is not read."""
 
 
+class _Gathering:
+    """A transport that sends together what is written in one turn of the loop.
+
+    uvicorn writes the head and the body of an answer one after the other: each was a packet that woke the caller, and
+    the two took a fifth of what a gateway under load computes.
+    """
+
+    def __init__(self, transport: BaseTransport, loop: AbstractEventLoop) -> None:
+        self._transport: Any = transport
+        self._loop, self._held = loop, b""
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held += data
+        if len(self._held) > _GATHERED_BYTES:
+            self._send()
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        if self._held:
+            self._transport.write(self._held)
+            self._held = b""
+
+
 class _Bounded(HttpToolsProtocol):
     """One connection. Whoever is late is cut off: to close it properly, a silent peer would have to answer."""
 
@@ -48,7 +80,7 @@ class _Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         full = len(self.connections) >= self.held.limits.connections
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
         if full and not self.held.waiting:
             self.transport.write(_FULL)
             self.transport.close()
