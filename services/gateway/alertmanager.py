@@ -6,13 +6,22 @@ The payload: https://prometheus.io/docs/alerting/latest/configuration/#webhook_c
 import hashlib
 import json
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Final, NamedTuple
+from datetime import datetime
+from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import from_json
 
-from shared.domain.alert import Alert, AlertStatus
+from shared.domain.alert import Alert
 from shared.domain.errors import PrimumError
 from shared.domain.ids import ClusterName, Fingerprint
 
@@ -21,8 +30,8 @@ MAX_ALERT_BYTES: Final = 512 * 1024
 """Half of what NATS takes in one message by default (1 MiB), so that its envelope and headers fit as well."""
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What may stand in a subject: a dot or a star would lose the alert or put it where another belongs."""
-_NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""Go's zero time, which Alertmanager writes for `no end yet`."""
+_NEVER: Final = 1
+"""The year of Go's zero time, which Alertmanager writes for `no end yet`."""
 
 
 class PayloadInvalid(PrimumError):  # noqa: N818 - named for what is wrong, as the domain's errors are
@@ -31,29 +40,50 @@ class PayloadInvalid(PrimumError):  # noqa: N818 - named for what is wrong, as t
     advice = "send what Alertmanager's webhook_config sends, version 4"
 
 
-class _Payload(BaseModel):
-    """The envelope; `groupLabels` and the `common…` maps only repeat what each alert says."""
+def _named_by_the_call(_: object, info: ValidationInfo) -> object:
+    """Take the cluster that the call named: what an alert says of itself does not count."""
+    return info.context
+
+
+def _if_ever(moment: datetime | None) -> datetime | None:
+    return None if moment is None or moment.year == _NEVER else moment
+
+
+class _Posted(Alert):
+    """One alert as Alertmanager writes it: read at once, for to make an alert of what was read takes as long again."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    cluster: Annotated[ClusterName, BeforeValidator(_named_by_the_call)] = Field(
+        default=ClusterName(""), validate_default=True
+    )
+    fingerprint: Annotated[Fingerprint, Field(pattern=rf"^({TOKEN.pattern})?$")] = Fingerprint("")
+    labels: dict[str, str] = Field(min_length=1)
+    starts_at: AwareDatetime = Field(alias="startsAt")
+    ends_at: Annotated[AwareDatetime | None, AfterValidator(_if_ever)] = Field(default=None, alias="endsAt")
+    generator_url: str = Field(default="", alias="generatorURL")
+
+
+class _Envelope(BaseModel):
+    """What is around the alerts; `groupLabels` and the `common…` maps only repeat what each alert says."""
 
     model_config = ConfigDict(extra="ignore")
 
     version: str
-    alerts: list[object]
-    """Each is validated by itself: one that is wrong keeps no other out."""
     truncated_alerts: int = Field(default=0, alias="truncatedAlerts")
 
 
-class _Posted(BaseModel):
-    """One alert as Alertmanager writes it."""
+class _Payload(_Envelope):
+    """A call in which nothing is wrong."""
 
-    model_config = ConfigDict(extra="ignore")
+    version: Literal["4"]
+    alerts: list[_Posted]
 
-    status: AlertStatus
-    labels: dict[str, str] = Field(min_length=1)
-    annotations: dict[str, str] = {}
-    starts_at: AwareDatetime = Field(alias="startsAt")
-    ends_at: AwareDatetime | None = Field(default=None, alias="endsAt")
-    generator_url: str = Field(default="", alias="generatorURL")
-    fingerprint: Annotated[str, Field(pattern=rf"^({TOKEN.pattern})?$")] = ""
+
+class _Doubtful(_Envelope):
+    """Another one: each of its alerts is looked at by itself, so that one that is wrong keeps no other out."""
+
+    alerts: list[object]
 
 
 class Delivery(NamedTuple):
@@ -68,14 +98,23 @@ class Delivery(NamedTuple):
 
 def parse(body: bytes, cluster: ClusterName) -> Delivery:
     """Return the alerts of a webhook call. Raises PayloadInvalid if there is nothing in it that could be stored."""
-    payload = _envelope(body)
+    if len(body) <= MAX_ALERT_BYTES:  # in a smaller one no alert can be too large
+        try:
+            payload = _Payload.model_validate_json(body, context=cluster)
+        except ValidationError:  # what it is must be found one by one
+            return _one_by_one(body, cluster)
+        return Delivery(tuple(map(_named, payload.alerts)), (), payload.truncated_alerts)
+    return _one_by_one(body, cluster)
+
+
+def _one_by_one(body: bytes, cluster: ClusterName) -> Delivery:
+    payload = _doubtful(body)
     alerts: list[Alert] = []
     refused: list[str] = []
     for index, posted in enumerate(payload.alerts):
         try:
-            alert = _alert(posted, cluster)
-            if len(body) > MAX_ALERT_BYTES:  # in a smaller one no alert can be too large
-                _check_size(alert)
+            alert = _named(_Posted.model_validate(posted, context=cluster))
+            _check_size(alert)
             alerts.append(alert)
         except ValidationError as error:
             refused.append(f"alert {index}: {in_words(error)}")
@@ -93,7 +132,7 @@ def cluster_named(name: str) -> ClusterName:
     return ClusterName(name)
 
 
-def _envelope(body: bytes) -> _Payload:
+def _doubtful(body: bytes) -> _Doubtful:
     try:
         said = from_json(body)
     except ValueError as error:
@@ -104,24 +143,14 @@ def _envelope(body: bytes) -> _Payload:
     if version != VERSION:
         raise PayloadInvalid(f'the payload\'s version is {json.dumps(version)[:80]}, not "{VERSION}"')
     try:
-        return _Payload.model_validate(said)
+        return _Doubtful.model_validate(said)
     except ValidationError as error:
         raise PayloadInvalid(f"the payload is not Alertmanager's: {in_words(error)}") from error
 
 
-def _alert(posted: object, cluster: ClusterName) -> Alert:
-    said = _Posted.model_validate(posted)
-    ends_at = None if said.ends_at == _NEVER else said.ends_at
-    return Alert(
-        cluster=cluster,
-        fingerprint=Fingerprint(said.fingerprint or _fingerprint(said.labels)),
-        status=said.status,
-        labels=said.labels,
-        annotations=said.annotations,
-        starts_at=said.starts_at,
-        ends_at=ends_at,
-        generator_url=said.generator_url,
-    )
+def _named(alert: Alert) -> Alert:
+    """Give a name to what came without one: the same labels are the same alert, as in Prometheus."""
+    return alert if alert.fingerprint else alert.model_copy(update={"fingerprint": _fingerprint(alert.labels)})
 
 
 def _check_size(alert: Alert) -> None:
@@ -129,9 +158,8 @@ def _check_size(alert: Alert) -> None:
         raise PayloadInvalid(f"it is {size_bytes} bytes long, the most is {MAX_ALERT_BYTES}")
 
 
-def _fingerprint(labels: dict[str, str]) -> str:
-    """For senders that give none: the same labels are the same alert, as in Prometheus."""
-    return hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:16]
+def _fingerprint(labels: dict[str, str]) -> Fingerprint:
+    return Fingerprint(hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:16])
 
 
 def in_words(error: ValidationError) -> str:

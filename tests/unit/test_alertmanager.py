@@ -116,6 +116,25 @@ def test_a_wrong_alert_keeps_no_other_one_out(change: JsonObject, where: str) ->
     assert delivery.refused[0].startswith(f"alert 1: {where}: ")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"status": "resolved", "endsAt": "2026-01-01T13:05:00+01:00"}, {"fingerprint": ""}, {"annotations": {}}],
+)
+def test_an_alert_is_read_the_same_beside_a_wrong_one(change: JsonObject) -> None:
+    """A call in which nothing is wrong is read at once, another one alert by alert."""
+    (alone,) = parse(payload(posted(**change)), CLUSTER).alerts
+    (beside,) = parse(payload(posted(**change), 7), CLUSTER).alerts
+    assert alone == beside
+
+
+def test_an_alert_does_not_choose_its_cluster() -> None:
+    """Nor anything else by Primum's own names: the call's cluster and Alertmanager's fields count."""
+    (alert,) = parse(
+        payload(posted(cluster="other", starts_at="2020-01-01T00:00:00Z", generator_url="x")), CLUSTER
+    ).alerts
+    assert alert == parse(payload(posted()), CLUSTER).alerts[0]
+
+
 def test_an_alert_that_no_message_could_hold_is_refused() -> None:
     """NATS takes a megabyte a message; a sentence says how long the alert is."""
     delivery = parse(payload(posted(annotations={"description": "x" * MAX_ALERT_BYTES}), posted()), CLUSTER)
