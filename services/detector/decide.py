@@ -122,9 +122,10 @@ def group_now(incident: Incident, first: Alert, topology: Topology) -> Group:
 
 
 def keeps(one: Incident, other: Incident, topology: Topology) -> bool:
-    """Whether of two incidents that are one the first stays open: the one that is the other's root, else the older.
+    """Whether of two incidents that are one the first stays open.
 
-    One that was opened without a look at the cluster, and so has no root, yields to one that has.
+    The one that is the other's root stays, then the one that is the other's best cause, then the older. One that was
+    opened without a look at the cluster, and so has no root, yields to one that has.
     """
     if (one.root is None) is not (other.root is None):
         return one.root is not None
@@ -133,7 +134,14 @@ def keeps(one: Incident, other: Incident, topology: Topology) -> bool:
             return True
         if topology.root_of(one.root).ref == other.root:
             return False
+    if (explains := _names(other, one)) is not _names(one, other):
+        return explains
     return (one.opened_at, one.id) < (other.opened_at, other.id) if one.opened_at and other.opened_at else False
+
+
+def _names(incident: Incident, other: Incident) -> bool:
+    """Whether its best cause is what the other is rooted in."""
+    return any(cause.object == other.root for cause in incident.causes[:1])
 
 
 class Seen(Frozen):

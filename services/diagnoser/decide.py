@@ -74,7 +74,7 @@ def _placed(
     findings: Sequence[Finding], incident: Incident, topology: Topology, alerts: Sequence[Alert]
 ) -> list[tuple[Finding, Place, str]]:
     located = _located(findings, [incident.root] if incident.root else [], topology)
-    if located:
+    if located or incident.root in topology.unwell:
         return located  # what other alerts of the incident may also be due to has an incident of its own
     starts = _starts(incident, topology, alerts)
     if not starts:

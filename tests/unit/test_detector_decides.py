@@ -210,6 +210,14 @@ def test_of_two_that_are_one_the_root_stays() -> None:
     assert not decide.keeps(caller, root, CART_IS_BROKEN)
 
 
+def test_of_two_the_one_that_is_rooted_in_the_others_cause_stays() -> None:
+    """Though it was opened later: whatever names a cause is about less than what is rooted in it."""
+    named = about(STOCK, opened_at=T0).but(causes=(a_cause(ref=CART),))
+    rooted = about(CART, opened_at=T0 + timedelta(minutes=1)).but(id="inc-root", causes=(a_cause(ref=CART),))
+    assert decide.keeps(rooted, named, BOTH_ARE_BROKEN)
+    assert not decide.keeps(named, rooted, BOTH_ARE_BROKEN)
+
+
 def test_what_was_opened_without_a_look_at_the_cluster_yields_though_it_is_older() -> None:
     """It has no root that anything else could be explained by."""
     blind, seeing = about(CART).but(root=None), about(CART).but(opened_at=T0 + timedelta(minutes=1))

@@ -122,6 +122,13 @@ def test_alerts_that_joined_say_what_it_is_about_too() -> None:
     ]
 
 
+def test_what_shows_that_it_is_unwell_itself_is_not_explained_by_what_its_callers_need_besides() -> None:
+    """Nobody knows why its requests fail; what else the callers depend on is another incident's cause."""
+    alert = an_alert(deployment="alone")
+    shop = a_shop(back_ready=0)
+    assert ranked(finding(CauseCode.IMAGE_PULL_FAILED, "alone"), topology=shop, alerts=[alert]) == []
+
+
 def test_where_no_object_is_named_only_direct_findings_of_the_namespace_count_and_ask() -> None:
     """Their confidence is below what is acted upon unasked; a rollout is nothing to go by then."""
     found = [finding(CauseCode.IMAGE_PULL_FAILED), finding(CauseCode.RECENT_ROLLOUT, "alone")]
