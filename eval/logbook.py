@@ -1,20 +1,32 @@
 """The log of a run, read after everything was shut down, by its own NATS on the same data: nobody's word is taken."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.client import JetStreamContext
 
 from shared.adapters.nats_connection import User, connected
 from shared.adapters.nats_server import EmbeddedNats
+from shared.domain.alert import Alert
+from shared.domain.events import EVENTS, FACTS
+from shared.domain.transaction import Lock
 
 BATCH: Final = 500
+_LONGEST_REASON: Final = 200
 _ENDS: Final = ("Kept", "KeptMoreToDo", "Undone", "UndoneUntried", "UndoneForGood", "UndoStuck")
+_FORMS: Final[Mapping[str, Callable[[bytes], object]]] = {
+    "primum.alert.": Alert.model_validate_json,
+    "primum.ledger.": EVENTS.validate_json,
+    "primum.fact.": FACTS.validate_json,
+    "primum.lock.": Lock.model_validate_json,
+}
+"""What must be readable, by the beginning of its subject."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class Logbook:
     ledger: tuple[Mapping[str, Any], ...]
     facts: tuple[Mapping[str, Any], ...] = ()
     dead: tuple[Mapping[str, Any], ...] = ()
+    unreadable: tuple[str, ...] = ()
+    """What is in none of these, as it is nothing that Primum writes, and why; whoever wrote it is not asked here."""
 
     def lost(self, acknowledged: set[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         """Alerts that a sender got a 2xx for, as (fingerprint, status, startsAt), and the stream does not have."""
@@ -66,7 +80,9 @@ async def read_bus(url: str, user: User | None = None) -> Logbook:
     """Read the streams of a NATS that runs; `url` may name several servers of one cluster, with commas between."""
     async with connected(url, user) as connection:
         jetstream = connection.jetstream()
-        return Logbook(*[await _read(jetstream, stream) for stream in ("ALERTS", "LEDGER", "FACTS", "DEAD")])
+        unreadable: list[str] = []
+        streams = [await _read(jetstream, name, unreadable) for name in ("ALERTS", "LEDGER", "FACTS", "DEAD")]
+    return Logbook(*streams, tuple(unreadable))
 
 
 async def inbox(url: str, user: User) -> int:
@@ -79,7 +95,7 @@ async def inbox(url: str, user: User) -> int:
     return (known.num_pending or 0) + (known.num_ack_pending or 0)
 
 
-async def _read(jetstream: JetStreamContext, stream: str) -> tuple[Mapping[str, Any], ...]:
+async def _read(jetstream: JetStreamContext, stream: str, unreadable: list[str]) -> tuple[Mapping[str, Any], ...]:
     config = ConsumerConfig(ack_policy=AckPolicy.NONE)
     reader = await jetstream.pull_subscribe("", stream=stream, config=config)
     left = (await jetstream.stream_info(stream)).state.messages
@@ -87,7 +103,19 @@ async def _read(jetstream: JetStreamContext, stream: str) -> tuple[Mapping[str, 
     while left > 0:
         for message in await reader.fetch(min(BATCH, left), timeout=5):
             left -= 1
-            body = json.loads(message.data) if message.data.startswith(b"{") else {}
             place = {"subject": message.subject, "sequence": message.metadata.sequence.stream}
-            found.append({**body, **place, "headers": dict(message.headers or {})})
+            try:
+                found.append({**_body(message), **place, "headers": dict(message.headers or {})})
+            except ValueError as error:  # pydantic's, too
+                why = " ".join(str(error).split())[:_LONGEST_REASON]
+                unreadable.append(f"{stream} {place['sequence']} ({message.subject[:_LONGEST_REASON]}): {why}")
     return tuple(found)
+
+
+def _body(message: Msg) -> Mapping[str, Any]:
+    """Return the body, empty if it is no JSON object and need not be one. Raises ValueError if it is not legible."""
+    for beginning, read in _FORMS.items():
+        if message.subject.startswith(beginning):
+            read(message.data)
+    body: Mapping[str, Any] = json.loads(message.data) if message.data.startswith(b"{") else {}
+    return body

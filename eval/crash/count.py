@@ -152,6 +152,7 @@ class Writes:
 def ending(logbook: Logbook, expected: Sequence[Expected]) -> list[str]:
     """What is otherwise than without the fault: incidents, what was kept, what was taken back, dead letters."""
     problems = [f"dead letter: {letter.get('reason')}" for letter in logbook.dead]
+    problems += [f"it cannot be read: {what}" for what in logbook.unreadable]
     incidents = incidents_of(logbook)
     real = {
         name: events for name, events in incidents.items() if not any(event["type"] == "Merged" for event in events)

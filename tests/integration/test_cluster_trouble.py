@@ -135,16 +135,19 @@ async def test_a_wrong_token_is_forbidden_and_says_to_sign_in(lab: Lab, tmp_path
 
 
 async def test_an_api_server_that_hangs_is_unavailable_within_the_timeout(lab: Lab, tmp_path: Path) -> None:
-    """One hanging resource is enough: half a snapshot must not pass for a whole one."""
+    """One hanging resource is enough: half a snapshot must not pass for a whole one.
+
+    On a machine that is busy a list beside it may be the first that is not there in time.
+    """
     lab.faults.hang("pods")
     loop = asyncio.get_running_loop()
     async with connect(lab.kubeconfig(tmp_path / "kubeconfig"), None, NAME, timeout_s=0.5) as cluster:
         began_s = loop.time()
-        with pytest.raises(ClusterUnavailable, match=r"list pods: no answer within 0\.5 s: check the kubeconfig"):
+        with pytest.raises(ClusterUnavailable, match=r"list \w+: no answer within 0\.5 s: check the kubeconfig"):
             await cluster.snapshot()
         with pytest.raises(ClusterUnavailable, match=r"get pods/shop/cart-1: no answer within 0\.5 s"):
             await cluster.read(POD)
-        assert loop.time() - began_s < 3
+        assert loop.time() - began_s < 5
 
 
 async def test_nobody_listening_is_unavailable(tmp_path: Path) -> None:

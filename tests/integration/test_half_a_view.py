@@ -42,7 +42,7 @@ async def test_a_list_that_stays_forbidden_is_no_proof_of_anything(core: Core) -
     incident, mitigator, _ = await a_transaction_to_judge(core)
     core.lab.faults.forbid("list", "pods")
     await mitigator.reconcile(incident)
-    core.clock.skip(60)
+    core.clock.advance(60)
     await mitigator.reconcile(incident)
     asked = (await core.history(incident))[-1].event
     assert isinstance(asked, UndoRequested)
@@ -61,7 +61,7 @@ async def test_a_cause_that_cannot_be_looked_for_is_not_gone(core: Core, plural:
         await core.tick()
     assert (await core.fold(incident)).state is State.VALIDATING
     core.lab.faults.forbid("list", plural)
-    core.clock.skip(60)
+    core.clock.advance(60)
     await mitigator.reconcile(incident)
     decided = (await core.history(incident))[-1].event
     assert isinstance(decided, Kept if gone else UndoRequested)
@@ -86,7 +86,7 @@ async def test_an_undo_whose_scope_cannot_be_seen_is_not_called_done(core: Core,
     incident, mitigator, before = await a_transaction_to_judge(core)
     undo = core.undo()
     core.lab.faults.forbid("list", "pods")
-    core.clock.skip(60)
+    core.clock.advance(60)
     await mitigator.reconcile(incident)
     for _ in range(3):
         await undo.reconcile(incident)
@@ -94,7 +94,7 @@ async def test_an_undo_whose_scope_cannot_be_seen_is_not_called_done(core: Core,
     if comes_back:
         core.lab.faults.heal()
     else:
-        core.clock.skip(60)
+        core.clock.advance(60)
         core.bus.beats[undo.holder] = core.clock.monotonic_s()
     folded = await core.until(undo, incident, State.DIAGNOSING, State.STUCK)
     assert folded.state is (State.DIAGNOSING if comes_back else State.STUCK)

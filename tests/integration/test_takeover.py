@@ -300,7 +300,7 @@ async def test_who_was_deaf_itself_takes_nobody_for_dead(core: Core) -> None:
     await undo.reconcile(incident)
     assert (await core.fold(incident)).state is State.MITIGATING
     for _ in range(3):
-        core.clock.skip(4)
+        core.clock.advance(4)
         listening.spoke(core.clock.monotonic_s())
     await undo.reconcile(incident)
     assert (await core.fold(incident)).state is State.UNDOING
@@ -384,7 +384,7 @@ async def test_an_undo_service_that_was_away_for_an_hour_still_has_its_time(core
     """The deadline runs from the last step back: what has just been put back is not called stuck."""
     incident, cause, before = await left_by_a_dead_mitigator(core)
     await core.killed(core.undo("undo-1"), incident, "after UndoRequested")
-    core.clock.skip(3600)
+    core.clock.advance(3600)
     workload = core.lab.shop.cart
     core.lab.store.patch_strategic(
         "Deployment",
@@ -418,7 +418,7 @@ async def test_a_permission_that_went_is_waited_for_until_the_deadline_and_then_
     undo = core.undo()
     await _refused(core, undo, incident)
     assert (await core.fold(incident)).state is State.UNDOING
-    core.clock.skip(60)
+    core.clock.advance(60)
     core.bus.beats[undo.holder] = core.clock.monotonic_s()
     await undo.reconcile(incident)
     folded = await core.fold(incident)

@@ -108,7 +108,7 @@ async def test_a_right_but_insufficient_fix_stays_and_the_next_cause_is_sought(c
         await core.tick()
         facts = await core.ledger(Owner.MITIGATOR).facts(incident)
         if len([fact for fact in facts if isinstance(fact, SampleTaken)]) == 4:
-            core.clock.skip(60)
+            core.clock.advance(60)
     assert (await core.fold(incident)).state is State.DIAGNOSING
     assert (await core.transaction(incident)).outcome is Outcome.KEPT
     assert (core.spec(cause.object), core.held()) == (fixed, set())
@@ -123,7 +123,7 @@ async def test_what_did_not_help_is_taken_back_and_barred_also_for_the_next_inci
     assert core.spec(cause.object) != before
     await core.lab.until(core.lab.complete, timeout_s=20)
     await mitigator.reconcile(incident)
-    core.clock.skip(60)
+    core.clock.advance(60)
     await core.until(mitigator, incident, State.UNDOING)
     folded = await core.until(undo, incident, State.DIAGNOSING, State.STUCK)
     transaction = await core.transaction(incident)
@@ -143,7 +143,7 @@ async def test_what_did_not_help_is_taken_back_and_barred_also_for_the_next_inci
     refused = (await core.history(later))[-1].event
     assert isinstance(refused, NoPlanLeft)
     assert "undone" in refused.considered[-1]
-    core.clock.skip(25 * 3600)
+    core.clock.advance(25 * 3600)
     core.bus.beats[mitigator.holder] = core.clock.monotonic_s()
     next_day = await core.diagnosed(cause, "inc-3")
     await mitigator.reconcile(next_day)
@@ -198,7 +198,7 @@ async def test_what_cannot_be_looked_at_by_the_deadline_is_not_shown_to_have_hel
     await mitigator.reconcile(incident)
     assert (await core.fold(incident)).state is State.VALIDATING
     assert (Owner.MITIGATOR, incident) in core.bus.timers
-    core.clock.skip(60)
+    core.clock.advance(60)
     await mitigator.reconcile(incident)
     asked = (await core.history(incident))[-1].event
     assert isinstance(asked, UndoRequested)
@@ -253,6 +253,6 @@ async def test_nothing_starts_while_the_symptom_recedes_however_often_it_is_look
         await mitigator.reconcile(incident)
     folded = await core.fold(incident)
     assert (folded.state, folded.reason) == (State.PLANNING, "the symptom is receding")
-    core.clock.skip(16)
+    core.clock.advance(16)
     await mitigator.reconcile(incident)
     assert (await core.fold(incident)).state is State.VALIDATING

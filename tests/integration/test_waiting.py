@@ -73,7 +73,7 @@ async def test_an_approval_outlasts_the_diagnosis(core: Core) -> None:
     """A person who answers after half an hour is obeyed; that the plan still fits is checked on the cluster itself."""
     mitigator = core.mitigator(mode=Mode.SUGGEST)
     incident, plan = await asked(core, mitigator)
-    core.clock.skip(1800)
+    core.clock.advance(1800)
     await core.says(Owner.GATEWAY, incident, Approved(plan_hash=plan.hash, by="ada"))
     await mitigator.reconcile(incident)
     assert (await core.transaction(incident)).plan == plan
@@ -109,7 +109,7 @@ async def test_a_question_that_nobody_answers_expires(core: Core) -> None:
     mitigator = core.mitigator(mode=Mode.SUGGEST)
     incident, _ = await asked(core, mitigator)
     before = core.everything()
-    core.clock.skip(3601)
+    core.clock.advance(3601)
     folded = await looked_at(core, mitigator, incident)
     assert (folded.state, core.everything()) == (State.ESCALATED, before)
 
@@ -118,7 +118,7 @@ async def test_a_picked_plan_is_the_one_that_runs(core: Core) -> None:
     """Hours later, from what was shown: that very plan, though the mitigator would make others too."""
     mitigator = core.mitigator(mode=Mode.SUGGEST)
     incident, plan = await asked(core, mitigator)
-    core.clock.skip(3601)
+    core.clock.advance(3601)
     await mitigator.reconcile(incident)
     core.bus.beats[mitigator.holder] = core.clock.monotonic_s()
     await core.says(Owner.GATEWAY, incident, PlanPicked(plan_hash=plan.hash, by="ada"))
@@ -244,7 +244,7 @@ async def test_a_fourth_transaction_within_a_day_needs_a_person(core: Core) -> N
     last = (await core.history(incident))[-1].event
     assert isinstance(last, NoPlanLeft)
     assert "3 transactions" in last.considered[0]
-    core.clock.skip(timedelta(hours=25).total_seconds())
+    core.clock.advance(timedelta(hours=25).total_seconds())
     next_day = await core.diagnosed(cause, "inc-next-day")
     await mitigator.reconcile(next_day)
     assert (await core.fold(next_day)).state is State.VALIDATING

@@ -4,12 +4,11 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from eval.lab.lab import Lab
+from eval.lab.lab import TICK_S, Lab
 from services.detector import handlers as detecting
 from services.detector.settings import Settings as DetectorSettings
 from services.detector.surroundings import Surroundings
@@ -39,7 +38,7 @@ from shared.ports.metrics import Series
 from shared.runbooks.catalog import load
 from shared.testing.builders import an_alert, opened
 from shared.testing.memory_ledger import MemoryActivities, MemoryBus, MemoryHeartbeats, MemoryLedger, MemoryTimers
-from shared.testing.virtual_clock import SeededIdentity
+from shared.testing.virtual_clock import SeededIdentity, VirtualClock
 
 PACE: Final = 60.0
 RACES: Final = 5
@@ -202,23 +201,6 @@ class KnownMetrics:
         return () if level is None else (Series(labels={}, value=level, at=self.clock.now()),)
 
 
-class SkippingClock(SystemClock):
-    """The real time, from which a test may skip hours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._skipped_s = 0.0
-
-    def skip(self, seconds: float) -> None:
-        self._skipped_s += seconds
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(seconds=self._skipped_s)
-
-    def monotonic_s(self) -> float:
-        return super().monotonic_s() + self._skipped_s
-
-
 @dataclass(frozen=True)
 class Process:
     """One run of a service; `moments` is where a test steps in."""
@@ -239,7 +221,7 @@ class Core:
 
     def __init__(self, lab: Lab, cluster: Cluster) -> None:
         self.lab, self.cluster = lab, cluster
-        self.clock = SkippingClock()
+        self.clock = VirtualClock(SystemClock().now())
         self.bus = MemoryBus(self.clock, SeededIdentity(), heartbeat_ttl_s=10)
         self.metrics = KnownMetrics(self.clock, {EXPRESSION: 1.0})
         self._found = {kind: tuple(lab.store.all(kind)) for kind in _CHANGEABLE}
@@ -341,8 +323,10 @@ class Core:
         raise AssertionError(f"{incident} never came to {states}: {await self.names(incident)}")
 
     async def tick(self) -> None:
+        """Let a tick pass in the lab, and as long for the services: their deadlines wait for a machine that is busy."""
         now_s = self.lab.now_s
-        await self.lab.until(lambda: self.lab.now_s > now_s, timeout_s=5)
+        await self.lab.until(lambda: self.lab.now_s > now_s, timeout_s=20)
+        self.clock.advance(TICK_S)
 
     # --- the ledger
 
