@@ -1,15 +1,17 @@
-"""Incidents as they were folded last: a read then fetches only what is newer. Those that are over are let go of."""
+"""Incidents as they were read last: the next read fetches only what is newer. Those that are over are let go of."""
 
 from collections import OrderedDict
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, NamedTuple
 
+from shared.domain.events import Recorded
 from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident, State
 
 OPEN_KEPT: Final = 1024
 CLOSED_KEPT: Final = 32
 """A late alert is held against the newest that ended; nobody else comes back to them."""
+HISTORIES_KEPT: Final = 256
 
 
 class Folds:
@@ -45,3 +47,39 @@ class Folds:
             if len(kept) > most:
                 kept.popitem(last=False)
         return folded
+
+
+class History(NamedTuple):
+    """What counts of all that was said of an incident, and the fold up to the last message that was read."""
+
+    folded: Incident
+    counting: tuple[Recorded, ...] = ()
+
+
+class Histories:
+    """The histories last looked at. Somebody may have put thousands of messages there that count for nothing."""
+
+    def __init__(self) -> None:
+        self._by_id: OrderedDict[IncidentId, History] = OrderedDict()
+
+    def get(self, incident: IncidentId) -> History:
+        """Return a history as far as it is known."""
+        return self._by_id.get(incident) or History(Incident(id=incident))
+
+    def forget(self, incident: IncidentId) -> None:
+        self._by_id.pop(incident, None)
+
+    def only(self, still_open: AbstractSet[IncidentId]) -> None:
+        """Let go of the histories of all others."""
+        for incident in self._by_id.keys() - still_open:
+            del self._by_id[incident]
+
+    def keep(self, read: History) -> History:
+        """Remember a history, unless a newer one is known; return it."""
+        incident = read.folded.id
+        if read.folded.sequence >= self.get(incident).folded.sequence and read.counting:
+            self._by_id[incident] = read
+            self._by_id.move_to_end(incident)
+            if len(self._by_id) > HISTORIES_KEPT:
+                self._by_id.popitem(last=False)
+        return read

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from shared.adapters import nats_events
 from shared.adapters.nats_chain import Chain, Link, May
 from shared.adapters.nats_facts import Facts
-from shared.adapters.nats_folds import Folds
+from shared.adapters.nats_folds import Folds, Histories, History
 from shared.adapters.nats_stream import Expect, NatsStream, OutcomeUnknown, Stored, Write
 from shared.adapters.refused import Refused
 from shared.adapters.seal import Seal
@@ -63,11 +63,14 @@ class NatsLedger:
         return self._keep(folded)
 
     async def history(self, incident: IncidentId) -> Sequence[Recorded]:
-        folded, counting = Incident(id=incident), list[Recorded]()
-        for stored in await self._stream.after(subjects.ledger_of(incident)):
+        self._look()
+        folded, known = self._histories.get(incident)
+        counting = list(known)
+        for stored in await self._stream.after(subjects.ledger_of(incident), folded.sequence):
             folded, record = self._hear(folded, stored)
             counting += [] if record is None else [record]
-        return counting
+        self._keep(folded)
+        return self._histories.keep(History(folded, tuple(counting))).counting
 
     def _hear(self, folded: Incident, stored: Stored) -> tuple[Incident, Recorded | None]:
         """Return the incident after a message, and the message if it counts."""
@@ -95,8 +98,8 @@ class NatsLedger:
         self._look()
         await self._openings.refresh()
         still_open = self._openings.open
-        self._folds.only(set(still_open))
-        self._told.only(set(still_open))
+        for known in (self._folds, self._histories, self._told):
+            known.only(set(still_open))
         return still_open
 
     async def incidents(self, limit: int = 100) -> Sequence[IncidentId]:
@@ -166,7 +169,8 @@ class NatsLedger:
     def _read_anew(self) -> None:
         """Forget what was read: after a reconnect the server may hold another past, as one that was wiped does."""
         self._keys, self._locks, self._pauses = map(self._chain, (_may_say_open, _may_lock, _may_pause))
-        self._folds, self._told = Folds(), Facts(self._facts, self._writer.seal, self._refused_facts)
+        self._folds, self._histories = Folds(), Histories()
+        self._told = Facts(self._facts, self._writer.seal, self._refused_facts)
         self._openings = _Openings(self._stream, self._chain(_may_say_open))
 
     def _look(self) -> None:
@@ -233,6 +237,7 @@ class NatsLedger:
     def _forget(self, incident: IncidentId, side: Sequence[Write]) -> None:
         """Read it all again: a server that lost its newest seconds would contradict what we know for ever."""
         self._folds.forget(incident)
+        self._histories.forget(incident)
         for write in side:
             self._keys.forget(write.subject)
             self._locks.forget(write.subject)

@@ -385,28 +385,26 @@ async def test_an_undo_service_that_was_away_for_an_hour_still_has_its_time(core
     incident, cause, before = await left_by_a_dead_mitigator(core)
     await core.killed(core.undo("undo-1"), incident, "after UndoRequested")
     core.clock.advance(3600)
-    workload = core.lab.shop.cart
-    core.lab.store.patch_strategic(
-        "Deployment",
-        cause.object.namespace,
-        workload,
-        {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": core.lab.shop.next_image("cart")}]}}}},
-    )
+    _roll_out(core, cause, core.lab.shop.missing_image("cart"))
     late = core.undo("undo-2")
     await late.reconcile(incident)
     assert (await core.fold(incident)).state is State.UNDOING
     assert (Owner.UNDO, incident) in core.bus.timers
+    _roll_out(core, cause, core.lab.shop.next_image("cart"))
     await core.until(late, incident, *ENDS)
     await assert_nothing_is_left(core, incident, cause, before)
+
+
+def _roll_out(core: Core, cause: Cause, image: str) -> None:
+    """Give the cart another image; one that is missing is a rollout that does not end, however slow we are."""
+    spec = {"template": {"spec": {"containers": [{"name": "app", "image": image}]}}}
+    core.lab.store.patch_strategic("Deployment", cause.object.namespace, core.lab.shop.cart, {"spec": spec})
 
 
 async def test_what_is_still_worse_after_it_was_put_back_is_a_matter_for_a_person(core: Core) -> None:
     """Restored, verified by the same measurement, and not well by the deadline: stuck, and it says so."""
     incident, cause, _ = await left_by_a_dead_mitigator(core)
-    broken = {"containers": [{"name": "app", "image": core.lab.shop.missing_image("cart")}]}
-    core.lab.store.patch_strategic(
-        "Deployment", cause.object.namespace, core.lab.shop.cart, {"spec": {"template": {"spec": broken}}}
-    )
+    _roll_out(core, cause, core.lab.shop.missing_image("cart"))
     folded = await core.until(core.undo(), incident, *ENDS)
     assert (folded.state, "still worse" in folded.reason) == (State.STUCK, True)
 
