@@ -31,7 +31,8 @@ def incidents(*, everything: bool, as_json: bool) -> None:
         print(document(said))
         return
     none = "there never was one" if everything else "nothing is open"
-    _print(*screen.incidents_of(understood(Incidents, said).incidents, SystemClock().now(), none=none))
+    told = understood(Incidents, said)
+    _print(*screen.unread(told.unread), *screen.incidents_of(told.incidents, SystemClock().now(), none=none))
 
 
 def show(incident: str, *, as_json: bool) -> None:

@@ -36,6 +36,7 @@ class Incidents(Said):
     """A list of them."""
 
     incidents: tuple[Summary, ...]
+    unread: str | None = None
 
 
 class Status(Said):
@@ -44,6 +45,7 @@ class Status(Said):
     cluster: str
     mode: str
     paused: str | None
+    unread: str | None = None
     agents: dict[str, str]
     open: tuple[Summary, ...]
 

@@ -79,6 +79,7 @@ def status_of(status: Status, now: datetime) -> list[RenderableType]:
         agents.add_row(agent, activity)
     shown: list[RenderableType] = [
         head,
+        *unread(status.unread),
         "",
         agents if status.agents else Text("no agent says anything", "bold red"),
         "",
@@ -87,6 +88,11 @@ def status_of(status: Status, now: datetime) -> list[RenderableType]:
     if not status.open:
         return shown
     return [*shown, "", Text("more: primum show ID; stop every act: primum pause WHY", style="dim")]
+
+
+def unread(said: str | None) -> list[RenderableType]:
+    """What of the ledger is not read: without it nobody knows why incidents are not there."""
+    return [Text(said, style="bold yellow")] if said else []
 
 
 def incidents_of(incidents: Sequence[Summary], now: datetime, *, none: str) -> list[RenderableType]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import functools
 import os
 import socket
 from collections.abc import Collection, Mapping
@@ -20,6 +21,8 @@ from services.cli.child import Child, Program
 from shared.adapters import nkey
 from shared.adapters.nats_connection import User, connected, open_to_all
 from shared.adapters.nats_server import EmbeddedNats, NatsDidNotStart
+from shared.adapters.nats_unread import unread
+from shared.adapters.seal import signer
 from shared.adapters.system import SystemClock
 from shared.bus.ending import cancelled
 from shared.bus.permissions import authorization
@@ -196,6 +199,9 @@ class Supervisor:
                 if (warning := open_to_all(connection)) is not None:
                     self._say_of_the_bus(warning)
                 await set_up(connection, plan)
+                known = nkey.load_keyring(self.keys_dir / nkey.KEYRING)
+                if (left := await unread(connection, functools.partial(signer, known))) is not None:
+                    self._say_of_the_bus(left)
         except LedgerUnavailable as error:  # one of somebody else's that has no leader yet, or is not up
             self._say_of_the_bus(str(error))
         keeping = keep_up(self.nats_url, operator, plan, self._clock, self._say_of_the_bus)

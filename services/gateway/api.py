@@ -37,6 +37,8 @@ class Api:
     activities: Activities
     clock: Clock
     intake: Intake
+    unread: Callable[[], Awaitable[str | None]]
+    """Says what of the ledger counts for nothing as its keys are not known; None if there is nothing like that."""
 
     def routes(self) -> Sequence[BaseRoute]:
         """Every address that the gateway answers beside /alive, /ready and /metrics."""
@@ -93,6 +95,7 @@ class Api:
                 "cluster": self.settings.cluster,
                 "mode": self.settings.mode,
                 "paused": await self.ledger.paused(),
+                "unread": await self.unread(),
                 "agents": views.agents(await self.activities.all()),
                 "open": [views.summary(incident) for incident in incidents],
             }
@@ -105,7 +108,8 @@ class Api:
             listed = list(reversed(await self.ledger.open_incidents()))[:limit]
         else:
             listed = list(await self.ledger.incidents(limit=limit))
-        return JSONResponse({"incidents": [views.summary(await self.ledger.fold(incident)) for incident in listed]})
+        summaries = [views.summary(await self.ledger.fold(incident)) for incident in listed]
+        return JSONResponse({"incidents": summaries, "unread": await self.unread()})
 
     async def incident(self, request: Request) -> Response:
         """One incident with its timeline."""

@@ -10,6 +10,7 @@ from services.gateway.authority import check_binding
 from services.gateway.handlers import Teller
 from services.gateway.intake import Intake
 from services.gateway.settings import GatewaySettings
+from shared.adapters.nats_unread import unread
 from shared.adapters.webhook import WebhookNotifier
 from shared.bus import wakes
 from shared.bus.service import Bus, Duties, serve
@@ -56,5 +57,6 @@ def duties(settings: GatewaySettings, bus: Bus) -> Duties:
         activities=bus.activities,
         clock=bus.clock,
         intake=intake,
+        unread=functools.partial(unread, bus.connection, bus.seal.signer, settings.nats_timeout_s),
     )
     return Duties(wakes_on=WAKES_ON, reconcile=teller.reconcile, routes=api.routes())

@@ -145,6 +145,11 @@ class NatsStream:
         reply = await self._ask({"seq": sequence})
         return None if _status(reply) == _NOTHING_THERE else _stored(reply)
 
+    async def first(self, sequence: int = 1) -> Stored | None:
+        """Return the oldest message from that sequence on."""
+        reply = await self._ask({"seq": sequence, "next_by_subj": ">"})
+        return None if _status(reply) == _NOTHING_THERE else _stored(reply)
+
     async def after(self, filter_: str, sequence: int = 0) -> Sequence[Stored]:
         """Return every message that matches the filter and is newer than `sequence`, oldest first."""
         self._must_be_connected()

@@ -69,15 +69,20 @@ class Seal:
 
     def signer(self, stored: Stored) -> Owner | None:
         """Who signed a message; None if it is not signed by whom it names."""
-        try:
-            owner = Owner(stored.headers[OWNER])
-            signature = base64.b64decode(stored.headers[SIGNATURE], validate=True)
-            data = signed_bytes(stored.subject, stored.headers, stored.data)
-            if (way := stored.headers.get(WAY)) is not None:
-                data = _WHATS + hash_tree.root(data, base64.b64decode(way, validate=True))
-        except (KeyError, ValueError, binascii.Error):
-            return None
-        return owner if self._keyring.fits(owner, data, signature) else None
+        return signer(self._keyring, stored)
+
+
+def signer(keyring: Keyring, stored: Stored) -> Owner | None:
+    """Who of a keyring signed a message; None if it is not signed by whom it names."""
+    try:
+        owner = Owner(stored.headers[OWNER])
+        signature = base64.b64decode(stored.headers[SIGNATURE], validate=True)
+        data = signed_bytes(stored.subject, stored.headers, stored.data)
+        if (way := stored.headers.get(WAY)) is not None:
+            data = _WHATS + hash_tree.root(data, base64.b64decode(way, validate=True))
+    except (KeyError, ValueError, binascii.Error):
+        return None
+    return owner if keyring.fits(owner, data, signature) else None
 
 
 def load(owner: Owner, nkey_file: Path | None, keyring: Path | None) -> Seal:
