@@ -15,7 +15,7 @@ from shared.domain.acceptance import why_refused
 from shared.domain.events import Owner
 from shared.domain.ids import EventId
 
-_KEPT: Final = 4096
+_KEPT: Final = 1024
 May = Callable[[bytes], frozenset[Owner]]
 """Who may say this body."""
 

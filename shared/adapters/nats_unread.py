@@ -32,7 +32,7 @@ async def unread(connection: Client, signer: Signer, timeout_s: float = 5.0) -> 
 
 
 async def _until(stream: NatsStream, signer: Signer, low: int, high: int) -> int:
-    """Where signed messages begin, between one that is not and one that is; by halves, as a ledger may have millions."""
+    """Where signed messages begin, between one that is not and one that is; by halves: a ledger may have millions."""
     while high - low > 1:
         middle = (low + high) // 2
         found = await stream.first(middle)
