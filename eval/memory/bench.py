@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from nats.aio.client import Client
 
 from eval import stopping
 from eval.memory.patients import Patient, admissions, empty_cluster
-from eval.memory.process import SLOPE_LIMIT, Sample, course, rss_mb
+from eval.memory.process import SLOPE_LIMIT, Sample, course, cpu_s, rss_mb
 from eval.memory.starts import HELP_LIMIT_S, READY_LIMIT_S, help_s, starts_to_ready
 from eval.storm.sender import Pair
 from eval.storm.standing import Standing, standing
@@ -50,6 +50,8 @@ AT_ONCE: Final = 48
 """Incidents that are open at the same time."""
 RUNS_FOR_S: Final = 3.0
 """How long a workload is there before it falls ill: everybody knows it by then."""
+SHOWS_FOR_S: Final = 1.0
+"""How long an illness shows before its alerts fire: as with rules that wait, every view of the cluster has it."""
 PACE: Final = 30.0
 WINDOW_S: Final = 2
 _TICK_S: Final = 0.2
@@ -70,26 +72,35 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Run it: 0 if memory is flat and starts are fast, 1 if not, 130 after Ctrl-C. Raises PrimumError."""
+    """Run it: 0 if memory is flat and starts are fast, 1 if not, 130 after Ctrl-C. Raises PrimumError.
+
+    What was measured until it was stopped, or until nothing went on, is printed like the whole.
+    """
     if options.alerts < options.incidents:
         raise PrimumError("an incident needs an alert", advice="give at least as many --alerts as --incidents")
+    so_far = Measured()
     try:
-        found = stopping.run(_run(options))
+        stopping.run(_run(options, so_far))
     except KeyboardInterrupt:
+        so_far.ended_by = "stopped"
         sys.stderr.write("stopped\n")
+    if so_far.ward is None:
         return stopping.STOPPED
+    found = _result(options, so_far, so_far.ward)
     sys.stdout.write((json.dumps(found, indent=2) if options.as_json else _in_words(found)) + "\n")
+    if so_far.ended_by == "stopped":
+        return stopping.STOPPED
     return 0 if found["ok"] else 1
 
 
-async def _run(options: Options) -> dict[str, Any]:
+async def _run(options: Options, so_far: "Measured") -> None:
     rng = random.Random(options.seed)
     async with standing(empty_cluster(), rng) as stands:
         with tempfile.TemporaryDirectory(prefix="primum-memory-", ignore_cleanup_errors=True) as folder:
             _say("starts")
             async with _primum(Path(folder) / "starts", stands) as primum:
-                ready_s = await starts_to_ready(primum, options.starts)
-            helped_s = await help_s(2 * options.starts + 1)
+                so_far.ready_s = await starts_to_ready(primum, options.starts)
+            so_far.help_s = await help_s(2 * options.starts + 1)
             async with (
                 _primum(Path(folder) / "run", stands) as primum,
                 connected(primum.nats_url, _operator(primum)) as connection,
@@ -97,10 +108,24 @@ async def _run(options: Options) -> dict[str, Any]:
                     base_url=primum.gateway_url, headers={"Authorization": f"Bearer {primum.token}"}, trust_env=False
                 ) as http,
             ):
-                ward = Ward(stands, primum, connection, http, rng)
-                await ward.treat(admissions(rng, options.incidents, options.alerts, WINDOW_S), options.incidents)
-                joined = await _count_joined(connection)
-    return _result(options, ward, joined, ready_s, helped_s)
+                so_far.ward = ward = Ward(stands, primum, connection, http, rng)
+                admitted = admissions(rng, options.incidents, options.alerts, WINDOW_S)
+                if (stall := await ward.treat(admitted, options.incidents)) is not None:
+                    so_far.ended_by = stall
+                    _say(stall)
+                so_far.joined = await _count_joined(connection)
+
+
+@dataclass
+class Measured:
+    """What is known so far."""
+
+    ready_s: Mapping[str, float] = field(default_factory=dict)
+    help_s: float | None = None
+    ward: "Ward | None" = None
+    joined: int | None = None
+    ended_by: str = ""
+    """Why it ended before its time; empty if it did not."""
 
 
 def _primum(data: Path, stands: Standing) -> Supervisor:
@@ -146,7 +171,11 @@ class Ward:
         self._over: set[IncidentId] = set()
         self._last: dict[IncidentId, str] = {}
         self._stuck: list[IncidentId] = []
+        self._began_s = self._clock.monotonic_s()
+        self._cpu_s_before = {name: cpu_s(pid) for name, pid in self._pids.items()}
         self.samples: dict[str, list[Sample]] = {name: [] for name in (*SERVICES, NATS)}
+        self.cpu_s: dict[str, float] = {}
+        """What all incidents together cost so far, by process."""
         self.ends: Counter[str] = Counter()
         self.opened = self.ended = 0
         self.elapsed_s = 0.0
@@ -155,16 +184,21 @@ class Ward:
     def restarts(self) -> Mapping[str, int]:
         return {name: child.restarts for name, child in self._primum.children.items()}
 
-    async def treat(self, admitted: Iterator[Patient], count: int) -> None:
+    @property
+    def _pids(self) -> Mapping[str, int]:
+        pids = {name: child.pid for name, child in self._primum.children.items()} | {NATS: self._primum.nats_pid}
+        return {name: pid for name, pid in pids.items() if pid is not None}
+
+    async def treat(self, admitted: Iterator[Patient], count: int) -> str | None:
         """Let patients fall ill, as many at once as there are beds, until all of them are out again.
 
-        Raises PrimumError if nothing ends for a minute.
+        Return who was left if nothing ended for a minute.
         """
         async with self._pair:
-            await self._treat(admitted, count)
+            return await self._treat(admitted, count)
 
-    async def _treat(self, admitted: Iterator[Patient], count: int) -> None:
-        began_s = moved_s = said_s = self._clock.monotonic_s()
+    async def _treat(self, admitted: Iterator[Patient], count: int) -> str | None:
+        moved_s = said_s = self._began_s
         self._sample()
         while self.ended < count:
             await self._admit(admitted)
@@ -179,12 +213,16 @@ class Ward:
             self._sample()
             moved_s = now_s if self.ended > before else moved_s
             if now_s - moved_s > _STALLED_AFTER_S:
-                how = f"{self._left()}; {dict(self.ends)}"
-                raise PrimumError(f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {how}")
+                return f"nothing ended for {_STALLED_AFTER_S:g} s: {self.ended} of {count}, {self._left()}"
             if now_s - said_s > _SAY_EVERY_S:
                 said_s = now_s
-                _say(f"{self.ended} of {count} incidents ended, {len(self._by_place)} under way")
-        self.elapsed_s = self._clock.monotonic_s() - began_s
+                self._say_how_it_goes(count)
+        return None
+
+    def _say_how_it_goes(self, count: int) -> None:
+        held = ", ".join(f"{name} {samples[-1].rss_mb:.0f}" for name, samples in self.samples.items() if samples)
+        left = f", {self.elapsed_s * (count / self.ended - 1):.0f} s left" if self.ended else ""
+        _say(f"{self.ended} of {count} incidents ended, {len(self._by_place)} under way{left}; MB: {held}")
 
     async def _admit(self, waiting: Iterator[Patient]) -> None:
         """Deploy as many as there are beds, and let those fall ill that have run for a while."""
@@ -192,12 +230,15 @@ class Ward:
             self._standing.add(patient.workload)
             patient.deployed_s = self._clock.monotonic_s()
             self._by_place[patient.workload.where] = patient
-        before_s, now = self._clock.monotonic_s() - RUNS_FOR_S, self._clock.now()
-        ill = [each for each in self._by_place.values() if not each.ill and each.deployed_s < before_s]
-        for patient in ill:
-            patient.fall_ill(self._standing)
-        if ill:
-            await self._pair.fire([each for patient in ill for each in patient.alerts(self._rng, now)])
+        now_s, now = self._clock.monotonic_s(), self._clock.now()
+        for patient in self._by_place.values():
+            if patient.ill_s is None and patient.deployed_s < now_s - RUNS_FOR_S:
+                patient.fall_ill(self._standing, now_s)
+        seen = [
+            one for one in self._by_place.values() if not one.told_of and (one.ill_s or now_s) < now_s - SHOWS_FOR_S
+        ]
+        if seen:
+            await self._pair.fire([each for patient in seen for each in patient.alerts(self._rng, now)])
 
     async def _close(self) -> None:
         """Close what is stuck, as a person does who has mended it: its locks are kept until then."""
@@ -249,10 +290,11 @@ class Ward:
                 self.ended += 1
 
     def _sample(self) -> None:
-        pids = {name: child.pid for name, child in self._primum.children.items()} | {NATS: self._primum.nats_pid}
-        for name, pid in pids.items():
-            if pid is not None and (found := rss_mb(pid)) is not None:
+        self.elapsed_s = self._clock.monotonic_s() - self._began_s
+        for name, pid in self._pids.items():
+            if (found := rss_mb(pid)) is not None:
                 self.samples[name].append(Sample(self.ended, found))
+                self.cpu_s[name] = cpu_s(pid) - self._cpu_s_before.get(name, 0.0)
 
     def _left(self) -> str:
         """Name who does not get out, with the last that happened to each."""
@@ -264,21 +306,27 @@ class Ward:
 
 
 async def _count_joined(connection: Client) -> int:
+    """Count the alerts that are on record in an incident, each once: a merged incident hands its own on."""
     facts = await NatsStream(connection, "FACTS", _TIMEOUT_S).after("primum.fact.*.alert-joined")
-    return len({(stored.headers["ce-subject"], stored.headers.get("Nats-Msg-Id")) for stored in facts})
+    told = (json.loads(stored.data)["alert"] for stored in facts)
+    return len({(alert["fingerprint"], alert["starts_at"]) for alert in told})
 
 
-def _result(options: Options, ward: Ward, joined: int, ready_s: Mapping[str, float], helped_s: float) -> dict[str, Any]:
-    courses = {name: course(samples, options.incidents) for name, samples in ward.samples.items()}
-    flat = all(courses[name].flat for name in SERVICES)
-    fast = all(took < READY_LIMIT_S for took in ready_s.values()) and helped_s < HELP_LIMIT_S
-    whole = joined == options.alerts and ward.opened == options.incidents and not any(ward.restarts.values())
+def _result(options: Options, measured: Measured, ward: Ward) -> dict[str, Any]:
+    courses = {name: course(samples, options.incidents) for name, samples in ward.samples.items() if samples}
+    flat = all(name in courses and courses[name].flat for name in SERVICES)
+    fast = all(each < READY_LIMIT_S for each in measured.ready_s.values())
+    fast = fast and measured.help_s is not None and measured.help_s < HELP_LIMIT_S
+    whole = (measured.joined, ward.opened, ward.ended) == (options.alerts, options.incidents, options.incidents)
+    whole = whole and not measured.ended_by and not any(ward.restarts.values())
     return {
         "ok": flat and fast and whole,
+        "whole": whole,
+        "ended_by": measured.ended_by,
         "flat": flat,
         "fast": fast,
         "alerts": options.alerts,
-        "joined": joined,
+        "joined": measured.joined,
         "incidents": options.incidents,
         "opened": ward.opened,
         "ended": ward.ended,
@@ -287,23 +335,33 @@ def _result(options: Options, ward: Ward, joined: int, ready_s: Mapping[str, flo
         "elapsed_s": round(ward.elapsed_s, 1),
         "criterion": f"slope over the last two thirds of the incidents < {SLOPE_LIMIT:g} MB per 1,000 incidents",
         "memory": {
-            name: {**asdict(found), "flat": found.flat, "restarts": ward.restarts.get(name, 0)}
+            name: {
+                **asdict(found),
+                "flat": found.flat,
+                "cpu_ms_an_incident": round(1000 * ward.cpu_s.get(name, 0.0) / max(1, ward.ended)),
+                "restarts": ward.restarts.get(name, 0),
+            }
             for name, found in courses.items()
         },
-        "start_to_ready_s": dict(ready_s),
+        "start_to_ready_s": dict(measured.ready_s),
         "start_to_ready_limit_s": READY_LIMIT_S,
         "starts": options.starts,
-        "help_s": helped_s,
+        "help_s": measured.help_s,
         "help_limit_s": HELP_LIMIT_S,
     }
 
 
 def _in_words(found: Mapping[str, Any]) -> str:
-    lines = [f"{found['ended']} incidents of {found['joined']} alerts in {found['elapsed_s']} s", found["criterion"]]
+    alerts = "uncounted" if found["joined"] is None else found["joined"]
+    lines = [f"{found['ended']} incidents of {alerts} alerts in {found['elapsed_s']} s", found["criterion"]]
+    lines += [found["ended_by"]] if found["ended_by"] else []
     for name, memory in found["memory"].items():
         mark = "" if name == NATS else ("flat" if memory["flat"] else "NOT FLAT")
         figures = (f"{memory[key]:6.1f}" for key in ("start_mb", "third_mb", "two_thirds_mb", "end_mb"))
-        lines.append(f"{name:<10} {' '.join(figures)} MB  {memory['slope_mb_per_1000']:+.2f} MB per 1,000  {mark}")
+        lines.append(
+            f"{name:<10} {' '.join(figures)} MB  {memory['slope_mb_per_1000']:+.2f} MB per 1,000  {mark:<8}"
+            f" {memory['cpu_ms_an_incident']} ms of CPU an incident"
+        )
     lines += [f"{name:<10} {took:.2f} s to ready" for name, took in found["start_to_ready_s"].items()]
     return "\n".join([*lines, f"primum --help {found['help_s']:.2f} s", "ok" if found["ok"] else "RED"])
 

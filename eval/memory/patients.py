@@ -49,14 +49,16 @@ class Patient:
     incidents: set[IncidentId] = field(default_factory=set)
     deployed_s: float = 0.0
     opened_s: float | None = None
-    ill: bool = False
+    ill_s: float | None = None
+    """Since when, by the monotonic clock."""
+    told_of: bool = False
     left_to_people: bool = False
     well: bool = False
     broke: bool = False
 
-    def fall_ill(self, standing: Standing) -> None:
+    def fall_ill(self, standing: Standing, now_s: float) -> None:
         """Let it show: it was deployed before."""
-        self.ill = True
+        self.ill_s = now_s
         if self.fate is Fate.REPAIRED:
             break_pods(standing.store, self.workload, self.workload.pods, "CrashLoopBackOff")
         else:
@@ -65,6 +67,7 @@ class Patient:
 
     def alerts(self, rng: random.Random, now: datetime) -> list[Told]:
         """Make its alerts, which began to fire a moment ago."""
+        self.told_of = True
         began = [now - timedelta(milliseconds=rng.randrange(1000)) for _ in range(self.told)]
         cut = [at.replace(microsecond=at.microsecond // 1000 * 1000) for at in began]
         return [self._alert(number, at) for number, at in enumerate(cut)]
@@ -83,7 +86,7 @@ class Patient:
 
     def live(self, standing: Standing, now_s: float) -> None:
         """Do what follows from what was done to it."""
-        if self.well or not self.ill:
+        if self.well or self.ill_s is None:
             return
         selected = self.fate is not Fate.REPAIRED and selects_its_pods(standing.store, self.workload)
         repaired = self.opened_s is not None and now_s - self.opened_s > _REPAIRED_AFTER_S

@@ -10,8 +10,9 @@ from typing import Final
 SLOPE_LIMIT: Final = 2.0
 """MB per 1,000 incidents: a service that runs for a year and sees 50,000 would gain 100 MB."""
 _MB: Final = 1024 * 1024
+_CPU_TIMES: Final = slice(11, 13)
 _START_TIME: Final = 19
-"""Its place in /proc/<pid>/stat, after the name in brackets and the state (proc(5), field 22)."""
+"""Their places in /proc/<pid>/stat, after the name in brackets (proc(5), fields 14, 15 and 22)."""
 
 
 def rss_mb(pid: int) -> float | None:
@@ -21,6 +22,15 @@ def rss_mb(pid: int) -> float | None:
     except (OSError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGESIZE") / _MB
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time so far, its own and the system's for it; 0 if the process is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[_CPU_TIMES])) / os.sysconf("SC_CLK_TCK")
 
 
 def started_s(pid: int) -> float:
