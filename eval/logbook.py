@@ -81,8 +81,10 @@ async def read_bus(url: str, user: User | None = None) -> Logbook:
     async with connected(url, user) as connection:
         jetstream = connection.jetstream()
         unreadable: list[str] = []
-        streams = [await _read(jetstream, name, unreadable) for name in ("ALERTS", "LEDGER", "FACTS", "DEAD")]
-    return Logbook(*streams, tuple(unreadable))
+        alerts, ledger, facts, dead = [
+            await _read(jetstream, name, unreadable) for name in ("ALERTS", "LEDGER", "FACTS", "DEAD")
+        ]
+    return Logbook(alerts, ledger, facts, dead, tuple(unreadable))
 
 
 async def inbox(url: str, user: User) -> int:

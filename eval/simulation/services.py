@@ -209,8 +209,12 @@ def _gateway(process: Process, outside: Outside, clock: Clock, log: FilteringBou
         activities=activities,
         clock=clock,
         intake=Intake(clock, settings.max_intake_bytes, settings.store_timeout_s),
+        unread=_nothing_unread,
     )
     return settings, Duties(wakes_on=TELLER_WAKES_ON, reconcile=teller.reconcile), Starlette(routes=list(api.routes()))
+
+
+async def _nothing_unread() -> None: ...
 
 
 def _detector(process: Process, outside: Outside, clock: Clock, log: FilteringBoundLogger) -> _Composed:

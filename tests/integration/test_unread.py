@@ -63,8 +63,9 @@ async def test_people_are_told_wherever_they_look(
     await old(connection, 3)
     for path in ("status", "incidents"):
         assert "the first 3 messages" in (await gateway.get(f"/api/{path}")).json()["unread"]
-    where = {"PRIMUM_GATEWAY_URL": str(gateway.base_url).rstrip("/"), "PRIMUM_TOKEN": "open-sesame"}
-    shown = " ".join((await CommandLine(tmp_path)("incidents", "--all", **where)).out.split())
+    url = str(gateway.base_url).rstrip("/")
+    ran = await CommandLine(tmp_path)("incidents", "--all", PRIMUM_GATEWAY_URL=url, PRIMUM_TOKEN="open-sesame")
+    shown = " ".join(ran.out.split())
     assert shown.startswith("the first 3 messages of the ledger are not signed by any key of the keyring")
     assert "primum up --data ANOTHER-FOLDER" in shown
 

@@ -39,7 +39,7 @@ def lines(*events: Event, incident: str = "inc-1") -> list[Line]:
 
 
 def a_logbook(ledger: Sequence[Line], **more: tuple[Line, ...]) -> Logbook:
-    return Logbook(more.pop("alerts", ()), tuple(ledger), **more)
+    return Logbook(more.get("alerts", ()), tuple(ledger), more.get("facts", ()), more.get("dead", ()))
 
 
 def a_delivery(alert: Line) -> Delivery:
