@@ -1,6 +1,6 @@
 """What must hold after every event of the ledger and every write to the cluster; it believes no service a word."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
@@ -33,6 +33,7 @@ from shared.domain.events import (
     UndoRequested,
     UndoStepApplied,
     UndoStuck,
+    UndoWhy,
 )
 from shared.domain.ids import CorrelationKey, IncidentId, PlanHash, TransactionId
 from shared.domain.incident import IGNORED, TRANSITIONS, State
@@ -69,6 +70,8 @@ class Deal:
     fenced: set[Ref] = field(default_factory=set)
     undo_intended: set[int] = field(default_factory=set)
     undone: set[int] = field(default_factory=set)
+    by_order: bool = False
+    """A person wants it taken back, whatever it was good for."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Referee:
         self.keys: dict[IncidentId, CorrelationKey] = {}
         self.deals: dict[TransactionId, Deal] = {}
         self.foreign: list[Foreign] = []
+        self.on_ordered_undo: Callable[[Patch], None] = lambda _: None
+        """Told of each change that undo takes back because a person ordered it, when it is written."""
         self._sequences: dict[IncidentId, int] = {}
         self._asked: dict[tuple[IncidentId, PlanHash], Recorded] = {}
         self._approved: set[tuple[IncidentId, PlanHash]] = set()
@@ -222,6 +227,7 @@ class Referee:
                 if deal.state != "undoing":
                     deal.holds = deal.state == "under way"
                     deal.state, deal.seized_by = "undoing", ""
+                    deal.by_order = event.why is UndoWhy.PERSON
                     deal.undo_intended, deal.undone = set(), set()
             case TransactionSeized():
                 deal = self.deals[event.transaction]
@@ -436,8 +442,12 @@ class Referee:
             deal.fenced.add(ref)
             return
         steps = [step for step, (intended, _) in deal.intents.items() if intended.change.ref == ref]
-        said = any(step in deal.undo_intended for step in steps)
+        said = [step for step in steps if step in deal.undo_intended]
         self._must(said, "written down first", f"{deal.id}: undo writes {ref}, and did not say so before")
+        for step in said:
+            change = deal.intents[step][0].change
+            if deal.by_order and step not in deal.undone and isinstance(change, Patch):
+                self.on_ordered_undo(change)
 
     def _evicted(self, written: Written) -> None:
         uid = written.old["metadata"]["uid"]

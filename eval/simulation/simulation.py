@@ -1,6 +1,7 @@
 """One seed, whole: the world, the five services, the faults, the referee; it ends when all is over, or at a breach."""
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections import Counter
@@ -29,9 +30,11 @@ from eval.simulation.thrift import thrift
 from eval.simulation.ways import Way
 from eval.simulation.world import TICK_S, SimWorld
 from services.gateway.decide import plans_shown
-from shared.domain.errors import LedgerUnavailable
+from shared.domain.change import Patch
+from shared.domain.errors import ChangeConflict, LedgerUnavailable
 from shared.domain.events import Owner
 from shared.domain.incident import State
+from shared.domain.path import write
 from shared.testing.virtual_clock import SeededIdentity
 
 ENDS_WITHIN_S: Final = 900.0
@@ -104,6 +107,7 @@ class Simulation:
         self.bus.on_forged = self.referee.on_forged
         self.bus.on_stored, self.bus.on_pause_read = self.referee.on_stored, self.referee.on_pause_read
         self.api.on_write = self.referee.on_write
+        self.referee.on_ordered_undo = self._taken_back
         self.outside = Outside(
             world=self.world,
             bus=self.bus,
@@ -276,10 +280,8 @@ class Simulation:
         return {key: body for key, body in before.items() if now.get(key) != body}
 
     def put_back(self, objects: Objects, why: str) -> None:
-        """Restore these objects, as their owner would."""
-        now = written_objects(self.world)
-        other = {key: body for key, body in objects.items() if now.get(key) != body}
-        self.by_a_person(lambda world: restore(world, other))
+        """Restore these objects, as their owner would: in each world what stood there before, if it is not back yet."""
+        restore(self.world, objects)
         self.story.tell("fault", "owner", why)
 
     def by_a_person(self, write: Callable[[World], object]) -> None:
@@ -287,6 +289,10 @@ class Simulation:
         if self.plan.replicas:
             self.written_by_people.append((self.loop.time(), write))
             write(self.world)
+
+    def _taken_back(self, change: Patch) -> None:
+        """Who orders an undo wants the old values, also in a world where he has to write them himself."""
+        self.written_by_people.append((self.loop.time(), lambda world: _by_hand(world, change.inverse())))
 
     def _failing(self) -> Mapping[str, float]:
         """The share of users' requests that fail now, by the service that they reach.
@@ -323,3 +329,13 @@ class Simulation:
             write(self.world)
         await self.loop.sleep(until_s - self.loop.time())
         return await self._faring()
+
+
+def _by_hand(world: World, change: Patch) -> None:
+    """Write the values of a change, whatever stands there now."""
+    ref = change.ref
+    body = world.store.get(str(ref.kind), ref.namespace, ref.name)
+    for edit in change.edits:
+        with contextlib.suppress(ChangeConflict):  # nothing stands where the value would stand in
+            body = write(body, edit.path, edit.after)
+    world.store.replace(str(ref.kind), ref.namespace, ref.name, body)
