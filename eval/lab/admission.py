@@ -88,7 +88,7 @@ def _default(target: Obj, defaults: Obj) -> None:
 
 
 def _compact(value: Any) -> Any:
-    """Drop what the typed server does not keep: nulls, and the empty or false values of omitempty fields."""
+    """Copy, without what the typed server does not keep: nulls, and the empty or false values of omitempty fields."""
     if isinstance(value, list):
         return [_compact(item) for item in value]
     if not isinstance(value, dict):
@@ -146,7 +146,7 @@ def _service(spec: Obj) -> None:
 
 
 def normalise(kind: Kind, obj: Obj) -> Obj:
-    """Return the object as the server would store it. Raises 400 for what cannot be decoded."""
+    """Return the object as the server would store it, a copy. Raises 400 for what cannot be decoded."""
     result: Obj = _compact(obj)
     spec = result.get("spec")
     if not isinstance(spec, dict):

@@ -1,5 +1,6 @@
 """One container as the kubelet runs it: a small machine of phases, moved by time and by what its image does."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -45,6 +46,7 @@ class Container:
     memory_limit_mib: float
     cores: float
     spec: Obj
+    env: Mapping[str, str]
     phase: Phase = Phase.CREATING
     until_s: float = 0.0
     image: Image | None = None

@@ -5,7 +5,7 @@ from typing import Any, Final
 from eval.lab import rollout
 from eval.lab.kinds import Obj, Objs
 from eval.lab.recorder import Recorder
-from eval.lab.replicasets import MANAGER, adopt, owned, reference
+from eval.lab.replicasets import MANAGER, adopt, owned, reference, versions
 from eval.lab.rollout import HASH_LABEL, Size
 from eval.lab.store import Store, Writer, rfc3339
 
@@ -40,33 +40,40 @@ def _hash(replica_set: Obj) -> str:
 
 
 class DeploymentController:
-    """Reconciles when something changed, or a progress deadline passed."""
+    """Reconciles a Deployment when it or its ReplicaSets changed, or its progress deadline passed."""
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
         self._recorder = recorder
         self._seen = -1
+        self._left: dict[str, tuple[str, ...]] = {}  # uid -> the versions of it and its sets when it was looked at last
         self._hashes: dict[str, tuple[int, str]] = {}  # uid -> (generation, hash of the template)
         self._progress: dict[str, tuple[Any, float]] = {}  # uid -> (what progress looks like, since when)
 
     def tick(self, now_s: float) -> None:
-        kinds = ("Deployment", "ReplicaSet", "Pod")
-        if self._store.changes(*kinds) == self._seen and not self._overdue(now_s):
+        changes, overdue = self._store.changes("Deployment", "ReplicaSet"), self._overdue(now_s)
+        if changes == self._seen and not overdue:
             return
-        self._seen = self._store.changes(*kinds)
-        for deployment in self._store.list("Deployment"):
-            adopt(self._store, "ReplicaSet", deployment)
+        self._seen = changes
+        adopt(self._store, "ReplicaSet", self._store.list("Deployment"))
         sets = owned(self._store.list("ReplicaSet"))
         for deployment in self._store.list("Deployment"):
-            self._reconcile(deployment, sets.get(deployment["metadata"]["uid"], []), now_s)
+            uid = deployment["metadata"]["uid"]
+            mine = sets.get(uid, [])
+            found = versions(deployment, *mine)
+            if self._left.get(uid) != found or uid in overdue:
+                self._left[uid] = found
+                self._reconcile(deployment, mine, now_s)
 
-    def _overdue(self, now_s: float) -> bool:
-        return any(
-            now_s >= since + deployment["spec"]["progressDeadlineSeconds"]
+    def _overdue(self, now_s: float) -> set[str]:
+        """The uids of those that did not get on for too long, and do not say so yet."""
+        return {
+            uid
             for deployment in self._store.all("Deployment")
-            if (since := self._progress.get(deployment["metadata"]["uid"], (None, now_s))[1])
+            if (uid := deployment["metadata"]["uid"]) in self._progress
+            and now_s >= self._progress[uid][1] + deployment["spec"]["progressDeadlineSeconds"]
             and not _failed(deployment)
-        )
+        }
 
     def _reconcile(self, deployment: Obj, sets: Objs, now_s: float) -> None:
         if deployment["metadata"].get("deletionTimestamp"):

@@ -4,7 +4,7 @@ from typing import Final
 
 from eval.lab.errors import ApiError
 from eval.lab.kinds import Obj, Objs
-from eval.lab.replicasets import MANAGER, is_ready, reference
+from eval.lab.replicasets import MANAGER, is_ready, reference, versions
 from eval.lab.selectors import matches
 from eval.lab.store import Store, Writer, labels_of
 
@@ -40,32 +40,42 @@ def _endpoint(pod: Obj) -> Obj:
 
 
 class EndpointsController:
-    """Reconciles when Services or Pods changed."""
+    """Reconciles a Service's when it, its Pods or what stands there changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._seen = -1
+        self._left: dict[str, tuple[str, ...]] = {}  # a Service's uid -> the versions of all that it was made of
 
     def tick(self) -> None:
         changes = self._store.changes("Service", "Pod", "EndpointSlice", "Endpoints")
         if changes == self._seen:
             return
         slices = {labels_of(item).get(SERVICE_LABEL): item for item in self._store.list("EndpointSlice")}
+        addressed = [pod for pod in self._store.list("Pod") if pod["status"].get("podIP")]
         for service in self._store.list("Service"):
             if service["spec"].get("selector"):
-                self._reconcile(service, slices.get(service["metadata"]["name"]))
+                self._look(service, slices.get(service["metadata"]["name"]), addressed)
         self._seen = self._store.changes("Service", "Pod", "EndpointSlice", "Endpoints")
 
-    def _reconcile(self, service: Obj, current: Obj | None) -> None:
-        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
-        if current is not None and current["metadata"]["namespace"] != namespace:
+    def _look(self, service: Obj, current: Obj | None, addressed: Objs) -> None:
+        meta, selector = service["metadata"], service["spec"]["selector"]
+        if current is not None and current["metadata"]["namespace"] != meta["namespace"]:
             current = None
-        selector = service["spec"]["selector"]
         pods = [
             pod
-            for pod in self._store.list("Pod", namespace)
-            if matches(selector, labels_of(pod)) and pod["status"].get("podIP")
+            for pod in addressed
+            if pod["metadata"]["namespace"] == meta["namespace"] and matches(selector, labels_of(pod))
         ]
+        old = self._store.find("Endpoints", meta["namespace"], meta["name"])
+        stands = [item for item in (current, old) if item is not None]
+        found = versions(service, *stands, *pods)
+        if len(stands) < 2 or self._left.get(meta["uid"]) != found:
+            self._left[meta["uid"]] = found
+            self._reconcile(service, current, pods)
+
+    def _reconcile(self, service: Obj, current: Obj | None, pods: Objs) -> None:
+        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
         ports: Objs = []
         for port in service["spec"].get("ports") or []:
             number = target_port(port, pods[0] if pods else None)

@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from eval.lab import quantity
 from eval.lab.container import (
@@ -42,14 +43,12 @@ class PodRun:
     dirty: bool = True
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(NamedTuple):
     """A running application, as traffic meets it."""
 
     run: PodRun
     container: Container
     image: Image
-    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def environment(spec: Obj) -> dict[str, str]:
@@ -66,7 +65,7 @@ class Kubelet:
         self._registry = registry
         self.broken_nodes: set[str] = set()
         self.runs: dict[str, PodRun] = {}
-        self._logs: dict[tuple[str, str, bool], deque[str]] = {}
+        self._logs: dict[tuple[str, str, bool], deque[tuple[datetime, str]]] = {}
         self._pulled: set[tuple[str, str]] = set()
         self._addresses: dict[str, int] = {}
         self._by_ip: dict[str, PodRun] = {}
@@ -93,16 +92,15 @@ class Kubelet:
         run = self._by_ip.get(ip)
         for container in run.containers if run else []:
             if run and container.image and container.listening(port, self._now_s):
-                return Instance(run, container, container.image, environment(container.spec))
+                return Instance(run, container, container.image)
         return None
 
     # -- logs
 
     def log(self, run: PodRun, container: Container, text: str) -> None:
-        stamp = self._store.wall().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self._lines(run.pod["metadata"]["uid"], container.name).append(f"{stamp} {text}")
+        self._lines(run.pod["metadata"]["uid"], container.name).append((self._store.wall(), text))
 
-    def _lines(self, uid: str, name: str, *, previous: bool = False) -> deque[str]:
+    def _lines(self, uid: str, name: str, *, previous: bool = False) -> deque[tuple[datetime, str]]:
         return self._logs.setdefault((uid, name, previous), deque(maxlen=LOG_LINES))
 
     def read_log(self, pod: Obj, query: Mapping[str, str]) -> str:
@@ -127,7 +125,7 @@ class Kubelet:
         tail = query.get("tailLines")
         if tail is not None:
             lines = lines[len(lines) - min(len(lines), int(tail)) :]
-        return "".join(f"{text}\n" for text in lines)
+        return "".join(f"{at:%Y-%m-%dT%H:%M:%S.%fZ} {text}\n" for at, text in lines)
 
     # -- pods come and go
 
@@ -165,7 +163,7 @@ class Kubelet:
         limits = spec["resources"].get("limits") or {}
         memory = quantity.parse(limits["memory"]) / quantity.MIB if "memory" in limits else NO_LIMIT_MIB
         cores = quantity.parse(limits.get("cpu", "1"))
-        return Container(spec["name"], spec["image"], memory, cores, spec, until_s=self._now_s)
+        return Container(spec["name"], spec["image"], memory, cores, spec, environment(spec), until_s=self._now_s)
 
     def _change_images(self, run: PodRun) -> None:
         """A pod's image is the one thing that may be edited in place: its container starts over with the new one."""

@@ -1,7 +1,7 @@
 """What the cluster exports: the mesh's request counters, kube-state-metrics' and cAdvisor's series, from its state."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from eval.lab import quantity
@@ -38,15 +38,27 @@ class Exporter:
         self._traffic = traffic
         self._pace = pace
         self._known: dict[tuple[str, ...], Labels] = {}
+        self._said: dict[str, tuple[Obj, list[Sample]]] = {}  # by uid: an object, and what is exported of it
 
     def samples(self, now_s: float) -> Iterator[Sample]:
         for where, flow in self._traffic.flows.items():
             yield from self._requests(where, flow)
-        yield from self._deployments()
-        yield from self._pods()
-        yield from self._endpoints()
+        yield from self._each("Deployment", self._deployment)
+        yield from self._each("Pod", self._pod)
+        yield from self._each("Endpoints", self._endpoint)
         yield from self._containers(now_s)
-        yield from self._nodes()
+        yield from self._each("Node", self._node)
+
+    def _each(self, kind: str, samples_of: Callable[[Obj], Iterator[Sample]]) -> Iterator[Sample]:
+        """The samples of each object of a kind; what is stored is never changed in place, so its samples stand."""
+        for item in self._store.all(kind):
+            uid = item["metadata"]["uid"]
+            known = self._said.get(uid)
+            if known is None or known[0] is not item:
+                if len(self._said) > 20_000:
+                    self._said.clear()
+                known = self._said[uid] = (item, list(samples_of(item)))
+            yield from known[1]
 
     def _labels(self, *values: str, **pairs: str) -> Labels:
         key = (*values, *pairs.values())
@@ -70,25 +82,23 @@ class Exporter:
         pairs = self._labels("q", namespace=namespace, service=service, quantile="0.99")
         yield "http_request_duration_seconds", pairs, flow.p99_s
 
-    def _deployments(self) -> Iterator[Sample]:
-        for item in self._store.all("Deployment"):
-            meta, status = item["metadata"], item.get("status") or {}
-            pairs = self._labels("d", namespace=meta["namespace"], deployment=meta["name"])
-            yield "kube_deployment_spec_replicas", pairs, float(item["spec"]["replicas"])
-            yield "kube_deployment_status_replicas_available", pairs, float(status.get("availableReplicas", 0))
+    def _deployment(self, item: Obj) -> Iterator[Sample]:
+        meta, status = item["metadata"], item.get("status") or {}
+        pairs = self._labels("d", namespace=meta["namespace"], deployment=meta["name"])
+        yield "kube_deployment_spec_replicas", pairs, float(item["spec"]["replicas"])
+        yield "kube_deployment_status_replicas_available", pairs, float(status.get("availableReplicas", 0))
 
-    def _pods(self) -> Iterator[Sample]:
-        for pod in self._store.all("Pod"):
-            meta = pod["metadata"]
-            conditions = {item["type"]: item["status"] for item in pod["status"].get("conditions") or []}
-            ready = conditions.get("Ready") == "True"
-            for condition, value in (("true", ready), ("false", not ready)):
-                pairs = self._labels("p", namespace=meta["namespace"], pod=meta["name"], condition=condition)
-                yield "kube_pod_status_ready", pairs, float(value)
-            for container in pod["status"].get("containerStatuses") or []:
-                yield from self._container_status(meta, container)
-            for container in pod["spec"]["containers"]:
-                yield from self._limits(meta, container)
+    def _pod(self, pod: Obj) -> Iterator[Sample]:
+        meta = pod["metadata"]
+        conditions = {item["type"]: item["status"] for item in pod["status"].get("conditions") or []}
+        ready = conditions.get("Ready") == "True"
+        for condition, value in (("true", ready), ("false", not ready)):
+            pairs = self._labels("p", namespace=meta["namespace"], pod=meta["name"], condition=condition)
+            yield "kube_pod_status_ready", pairs, float(value)
+        for container in pod["status"].get("containerStatuses") or []:
+            yield from self._container_status(meta, container)
+        for container in pod["spec"]["containers"]:
+            yield from self._limits(meta, container)
 
     def _container_status(self, meta: Obj, container: Obj) -> Iterator[Sample]:
         base = {"namespace": meta["namespace"], "pod": meta["name"], "container": container["name"]}
@@ -109,11 +119,10 @@ class Exporter:
             )
             yield "kube_pod_container_resource_limits", pairs, quantity.parse(value)
 
-    def _endpoints(self) -> Iterator[Sample]:
-        for item in self._store.all("Endpoints"):
-            ready = sum(len(subset.get("addresses") or []) for subset in item.get("subsets") or [])
-            pairs = self._labels("e", namespace=item["metadata"]["namespace"], endpoint=item["metadata"]["name"])
-            yield "kube_endpoint_address_available", pairs, float(ready)
+    def _endpoint(self, item: Obj) -> Iterator[Sample]:
+        ready = sum(len(subset.get("addresses") or []) for subset in item.get("subsets") or [])
+        pairs = self._labels("e", namespace=item["metadata"]["namespace"], endpoint=item["metadata"]["name"])
+        yield "kube_endpoint_address_available", pairs, float(ready)
 
     def _containers(self, now_s: float) -> Iterator[Sample]:
         for run in self._kubelet.runs.values():
@@ -127,12 +136,11 @@ class Exporter:
                 memory = float(int(container.memory_mib(now_s) * quantity.MIB))
                 yield "container_memory_working_set_bytes", pairs, memory
 
-    def _nodes(self) -> Iterator[Sample]:
-        for node in self._store.all("Node"):
-            for condition in node["status"]["conditions"]:
-                for status in ("true", "false", "unknown"):
-                    pairs = self._labels("n", node=node["metadata"]["name"], condition=condition["type"], status=status)
-                    yield "kube_node_status_condition", pairs, float(condition["status"].lower() == status)
+    def _node(self, node: Obj) -> Iterator[Sample]:
+        for condition in node["status"]["conditions"]:
+            for status in ("true", "false", "unknown"):
+                pairs = self._labels("n", node=node["metadata"]["name"], condition=condition["type"], status=status)
+                yield "kube_node_status_condition", pairs, float(condition["status"].lower() == status)
 
 
 def exposition(samples: Iterator[Sample]) -> str:

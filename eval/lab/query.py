@@ -62,7 +62,17 @@ def _fits(matcher: Matcher, pairs: Mapping[str, str]) -> bool:
 
 
 def increase(series: Series, at: float, range_s: float) -> float | None:
-    """A counter's growth over the window, extrapolated to its edges as Prometheus does; None under two samples."""
+    """A counter's growth over the window, extrapolated to its edges as Prometheus does; None under two samples.
+
+    It is remembered: what asks for the failed requests asks for all of them, too, and both sides of a rule do.
+    """
+    asked = (at, range_s, series.times[-1])
+    if series.grown is None or series.grown[0] != asked:
+        series.grown = (asked, _increase(series, at, range_s))
+    return series.grown[1]
+
+
+def _increase(series: Series, at: float, range_s: float) -> float | None:
     times, values = series.window(at - range_s, at)
     if len(times) < 2:
         return None
@@ -107,10 +117,11 @@ class QueryEngine:
         return found
 
     def _samples(self, expr: Selector | Call, at: float) -> list[tuple[Series, float]]:
+        if isinstance(expr, Selector):
+            return list(self._store.values(self._select(expr), at))
         found: list[tuple[Series, float]] = []
-        selector = expr.over if isinstance(expr, Call) else expr
-        for series in self._select(selector):
-            value = self._over_time(expr, series, at) if isinstance(expr, Call) else self._store.value(series, at)
+        for series in self._select(expr.over):
+            value = self._over_time(expr, series, at)
             if value is not None:
                 found.append((series, value))
         return found

@@ -48,15 +48,23 @@ def reference(owner: Obj) -> Obj:
     }
 
 
-def adopt(store: Store, kind: str, owner: Obj) -> None:
-    """Take over what matches the selector and belongs to nobody (after a delete with `Orphan`)."""
-    wanted = owner["spec"]["selector"]["matchLabels"]
-    for obj in store.list(kind, owner["metadata"]["namespace"]):
+def versions(*objs: Obj) -> tuple[str, ...]:
+    """What tells whether any of them changed. A controller that left them so, and finds them so, has nothing to do."""
+    return tuple(obj["metadata"]["resourceVersion"] for obj in objs)
+
+
+def adopt(store: Store, kind: str, owners: Objs) -> None:
+    """Let each take over what matches its selector and belongs to nobody (after a delete with `Orphan`)."""
+    for obj in store.list(kind):
         meta = obj["metadata"]
-        free = not meta.get("ownerReferences") and "deletionTimestamp" not in meta
-        if free and matches(wanted, labels_of(obj)):
-            mine = {**meta, "ownerReferences": [reference(owner)]}
-            store.amend(kind, meta["namespace"], meta["name"], MANAGER, metadata=mine)
+        if meta.get("ownerReferences") or "deletionTimestamp" in meta:
+            continue
+        for owner in owners:
+            same = owner["metadata"]["namespace"] == meta["namespace"]
+            if same and matches(owner["spec"]["selector"]["matchLabels"], labels_of(obj)):
+                mine = {**meta, "ownerReferences": [reference(owner)]}
+                store.amend(kind, meta["namespace"], meta["name"], MANAGER, metadata=mine)
+                break
 
 
 def _victims_first(pod: Obj) -> tuple[Any, ...]:
@@ -69,26 +77,32 @@ def _victims_first(pod: Obj) -> tuple[Any, ...]:
 
 
 class ReplicaSetController:
-    """Reconciles when ReplicaSets or Pods changed, or a refused creation is due again."""
+    """Reconciles a ReplicaSet when it or its Pods changed, or a refused creation is due again."""
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
         self._recorder = recorder
         self._seen = -1
+        self._left: dict[str, tuple[str, ...]] = {}  # uid -> the versions of it and its pods when it was looked at last
         self._blocked_until_s: dict[str, float] = {}
 
     def tick(self, now_s: float) -> None:
-        due = any(at <= now_s for at in self._blocked_until_s.values())
+        due = {uid for uid, at in self._blocked_until_s.items() if at <= now_s}
         if self._store.changes("ReplicaSet", "Pod") == self._seen and not due:
             return
-        for replica_set in self._store.list("ReplicaSet"):
-            adopt(self._store, "Pod", replica_set)
+        adopt(self._store, "Pod", self._store.list("ReplicaSet"))
         self._seen = self._store.changes("ReplicaSet", "Pod")
         pods = owned(self._store.list("Pod"))
         live = set()
         for replica_set in self._store.list("ReplicaSet"):
-            live.add(replica_set["metadata"]["uid"])
-            self._reconcile(replica_set, pods.get(replica_set["metadata"]["uid"], []), now_s)
+            uid = replica_set["metadata"]["uid"]
+            live.add(uid)
+            mine = pods.get(uid, [])
+            found = versions(replica_set, *mine)
+            if self._left.get(uid) != found or uid in due:
+                self._left[uid] = found
+                self._reconcile(replica_set, mine, now_s)
+        self._left = {uid: found for uid, found in self._left.items() if uid in live}
         self._blocked_until_s = {uid: at for uid, at in self._blocked_until_s.items() if uid in live}
 
     def _reconcile(self, replica_set: Obj, pods: Objs, now_s: float) -> None:

@@ -1,7 +1,7 @@
 """The lab's Prometheus storage: the last samples of every series, stale as soon as a scrape lacks it."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,8 @@ class Series:
     times: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     grouped: dict[tuple[str, ...], Labels] = field(default_factory=dict)
+    grown: tuple[tuple[float, float, float], float | None] | None = None
+    """The increase that was asked for last: of which time, range and newest sample, and what it was."""
 
     def by(self, names: tuple[str, ...]) -> Labels:
         """The labels that an aggregation by these names keeps; remembered, because rules ask again and again."""
@@ -77,14 +79,18 @@ class SeriesStore:
         index = bisect_right(self._scrapes, at)
         return self._scrapes[index - 1] if index else None
 
-    def value(self, series: Series, at: float) -> float | None:
-        """The value at a time, None if the series was absent from the scrape before it."""
+    def values(self, selected: Iterable[Series], at: float) -> Iterator[tuple[Series, float]]:
+        """The value of each at a time, without those that were absent from the scrape before it."""
         scraped = self.last_scrape(at)
         if scraped is None:
-            return None
-        index = bisect_left(series.times, scraped)
-        found = index < len(series.times) and series.times[index] == scraped
-        return series.values[index] if found else None
+            return
+        for series in selected:
+            if series.times[-1] == scraped:
+                yield series, series.values[-1]
+                continue
+            index = bisect_left(series.times, scraped)
+            if index < len(series.times) and series.times[index] == scraped:
+                yield series, series.values[index]
 
     def names(self) -> list[str]:
         return sorted(self._series)

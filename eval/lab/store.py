@@ -4,9 +4,9 @@ import random
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from eval.lab import admission, patching
@@ -60,6 +60,7 @@ ADMIN: Final = Writer()
 PLAIN: Final = Deletion()
 
 
+@lru_cache(maxsize=64)  # all that happens in one tick happens at one time
 def rfc3339(at: datetime) -> str:
     """Whole seconds and a Z, as metadata carries them."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -81,6 +82,7 @@ class Store:
         self._rng = rng
         self._version = 1000
         self._objects: dict[str, dict[tuple[str, str], Obj]] = {kind: {} for kind in KINDS}
+        self._order: dict[str, list[tuple[str, str]]] = {}  # the keys of a kind as `list` gives them, while none comes or goes
         self._log: deque[Change] = deque()
         self._compacted = self._version
         self._subscribers: list[Callable[[Change], None]] = []
@@ -252,8 +254,10 @@ class Store:
 
     def list(self, kind: str, namespace: str | None = None) -> Objs:
         """All objects of a kind, by namespace and name."""
-        rows = self._objects[kind]
-        return [rows[key] for key in sorted(rows) if namespace is None or key[0] == namespace]
+        rows, order = self._objects[kind], self._order.get(kind)
+        if order is None:
+            order = self._order[kind] = sorted(rows)
+        return [rows[key] for key in order if namespace is None or key[0] == namespace]
 
     # -- inside
 
@@ -267,7 +271,7 @@ class Store:
         if by.strict and (errors := admission.strict_errors(kind, obj)):
             text = "strict decoding error: " + ", ".join(errors)
             raise invalid(kind, obj["metadata"].get("name", ""), "patch", text) if patched else bad_request(text)
-        new = admission.normalise(kind, deepcopy(obj))
+        new = admission.normalise(kind, obj)
         new["apiVersion"], new["kind"] = kind.api_version, kind.name
         return new
 
@@ -304,11 +308,14 @@ class Store:
         self._version += 1
         stored = {**new, "metadata": {**new["metadata"], "resourceVersion": str(self._version)}}
         self._objects[kind.name][key] = stored
+        if old is None:
+            self._order.pop(kind.name, None)
         self._emit(kind, "ADDED" if old is None else "MODIFIED", stored, old)
         return stored
 
     def _remove(self, kind: Kind, key: tuple[str, str], old: Obj) -> Obj:
         del self._objects[kind.name][key]
+        self._order.pop(kind.name, None)
         self._version += 1
         last = {**old, "metadata": {**old["metadata"], "resourceVersion": str(self._version)}}
         self._emit(kind, "DELETED", last, old)

@@ -3,7 +3,8 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from eval.lab.endpoints import SERVICE_LABEL
@@ -46,6 +47,22 @@ class Step:
     upstream: float = 0.0
     refused: float = 0.0
     p99_s: float = 0.0
+
+
+class Address(NamedTuple):
+    """What a client makes of a URL."""
+
+    where: Where
+    host: str | None
+    port: int
+    dialled: str
+
+
+@lru_cache(maxsize=1024)
+def _address(url: str) -> Address:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").split(".")
+    return Address((host[1] if len(host) > 1 else "", host[0]), parts.hostname, parts.port or 80, parts.netloc)
 
 
 class Traffic:
@@ -138,14 +155,14 @@ class Traffic:
         """Call every dependency; return the share of requests that fail for it, and the slowest answer's p99."""
         fine, slowest_s = 1.0, 0.0
         for name, ratio in instance.image.needs.items():
-            where, trouble = self._resolve(name, instance.env)
+            where, trouble = self._resolve(name, instance.container.env)
             flow = self.flows.get(where) if where else None
             failing = 1.0 if flow is None or trouble else flow.error_ratio
             if flow is not None and where is not None and not trouble:
                 self._calls[where] += served * ratio
                 slowest_s = max(slowest_s, flow.p99_s)
             if failing > 0.05:
-                text = trouble or f"{instance.env[name]} answered 503 to {failing:.0%} of the calls"
+                text = trouble or f"{instance.container.env[name]} answered 503 to {failing:.0%} of the calls"
                 self._complain(instance, name, f"ERROR upstream {name}: {text}", now_s)
             fine *= 1 - min(1.0, ratio) * failing
         return 1 - fine, slowest_s
@@ -154,15 +171,13 @@ class Traffic:
         """The service behind an address, or what a client would say of it."""
         if not env.get(name):
             return None, "no address is configured"
-        parts = urlsplit(env[name])
-        host = (parts.hostname or "").split(".")
-        service = self._store.find("Service", host[1] if len(host) > 1 else "", host[0])
+        address = _address(env[name])
+        service = self._store.find("Service", *address.where)
         if service is None:
-            return None, f"lookup {parts.hostname}: no such host"
-        where = (service["metadata"]["namespace"], service["metadata"]["name"])
-        if all(port["port"] != (parts.port or 80) for port in service["spec"].get("ports") or []):
-            return where, f"dial {parts.netloc}: connect: connection refused"
-        return where, ""
+            return None, f"lookup {address.host}: no such host"
+        if all(port["port"] != address.port for port in service["spec"].get("ports") or []):
+            return address.where, f"dial {address.dialled}: connect: connection refused"
+        return address.where, ""
 
     def _complain(self, instance: Instance, about: str, text: str, now_s: float) -> None:
         key = (instance.run.ip, about)

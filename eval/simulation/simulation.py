@@ -87,6 +87,7 @@ class Simulation:
         self._left = False
         self._numbers = itertools.count(1)
         self._running: dict[Process, Service] = {}
+        self.loop.set_exception_handler(self._in_a_callback)
         self.bus = SimBus(
             ServerClock(self.loop),
             SeededIdentity(seed),
@@ -124,6 +125,13 @@ class Simulation:
 
     def _way(self, name: str, timeout_s: float, failure: Callable[[str], Any]) -> Way:
         return Way(name, self.loop, random.Random(f"{name} {self.plan.seed}"), timeout_s, failure)
+
+    def _in_a_callback(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What the world itself cannot do with a request is a bug, too, and no outage."""
+        if "handle" in context:
+            self._bug("the world", f"{context['message']}: {context.get('exception')!r}")
+        else:
+            loop.default_exception_handler(context)
 
     def _bug(self, who: str, what: str) -> None:
         self.referee.whistle(InvariantBrokenError("no bugs", f"{who}: {what}"))

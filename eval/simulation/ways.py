@@ -51,6 +51,8 @@ class Way:
         answer: asyncio.Future[T] = self.loop.create_future()
         if out_s < NEVER_S:
             self.loop.call_later(out_s, self._land, effect, answer, back_s)
+        if out_s + back_s < self.timeout_s:
+            return await answer
         timer = self.loop.call_later(self.timeout_s, _give_up, answer, self.failure(f"{asked}: no answer"))
         try:
             return await answer

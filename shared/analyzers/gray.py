@@ -36,7 +36,10 @@ def says_ready(node: Node) -> bool:
 
 
 def _suspect(node: Node, snapshot: Snapshot, ready: Mapping[tuple[str, str], Counter[str]]) -> GrayNode | None:
-    mine = [pod for pod in live(snapshot.pods_on(node)) if snapshot.owner_of(pod) is not None]
+    here = live(snapshot.pods_on(node))
+    if sum(not pod.ready for pod in here) < LEAST_WORKLOADS:
+        return None
+    mine = [pod for pod in here if snapshot.owner_of(pod) is not None]
     failing = [pod for pod in mine if not pod.ready]
     if len(failing) < LEAST_SHARE * len(mine):
         return None

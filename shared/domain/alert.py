@@ -2,12 +2,22 @@
 
 import hashlib
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AwareDatetime
 
 from shared.domain.frozen import Frozen
 from shared.domain.ids import ClusterName, Fingerprint
+
+
+@lru_cache(maxsize=4096)  # the alerts of a rule all carry the same one, and each look at a symptom asks again
+def _expression(generator_url: str) -> str | None:
+    try:
+        query = parse_qs(urlsplit(generator_url).query)
+    except ValueError:  # whoever can send an alert chooses this text; what is no address names no expression
+        return None
+    return next(iter(query.get("g0.expr", [])), None)
 
 
 class AlertStatus(StrEnum):
@@ -40,11 +50,7 @@ class Alert(Frozen):
     @property
     def expression(self) -> str | None:
         """The rule's own expression, as Prometheus writes it into generatorURL (`g0.expr`); None if it is not there."""
-        try:
-            query = parse_qs(urlsplit(self.generator_url).query)
-        except ValueError:  # whoever can send an alert chooses this text; what is no address names no expression
-            return None
-        return next(iter(query.get("g0.expr", [])), None)
+        return _expression(self.generator_url)
 
     @property
     def delivery_id(self) -> str:

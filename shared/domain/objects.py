@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final, Self
 
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
@@ -50,7 +51,7 @@ class View(Part):
     def ref(self) -> Ref:
         return self.object.ref
 
-    @property
+    @cached_property
     def controller(self) -> Owner | None:
         return next((owner for owner in self.metadata.owner_references if owner.controller), None)
 
@@ -194,7 +195,7 @@ class Pod(View):
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
-    @property
+    @cached_property
     def ready(self) -> bool:
         return self.metadata.deletion_timestamp is None and any(
             condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions

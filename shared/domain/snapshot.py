@@ -49,7 +49,14 @@ class Snapshot(Frozen):
     """What could not be read. Nothing may be concluded from its absence."""
 
     def _views(self, kind: Kind, view: type[AnyView]) -> tuple[AnyView, ...]:
-        return tuple(view.of(seen) for seen in self.objects if seen.ref.kind is kind)
+        return tuple(view.of(seen) for seen in self._by_kind.get(kind, ()))
+
+    @cached_property
+    def _by_kind(self) -> Mapping[Kind, Sequence[Object]]:
+        kinds: dict[Kind, list[Object]] = {}
+        for seen in self.objects:
+            kinds.setdefault(seen.ref.kind, []).append(seen)
+        return kinds
 
     @cached_property
     def deployments(self) -> tuple[Deployment, ...]:

@@ -25,6 +25,7 @@ def _compiled(expression: str) -> "cel.Program":
     return cel.compile(expression)
 
 
+@lru_cache(maxsize=512)
 def variables(expression: str) -> frozenset[str]:
     """The names that an expression reads. Raises ValueError with the place of the error if it is no CEL."""
     return frozenset(_compiled(expression).variables()) - frozenset(_BOUND_INSIDE.findall(expression))
@@ -36,9 +37,10 @@ def loops_in(expression: str) -> int:
 
 
 def check(expression: str, bindings: Mapping[str, Json]) -> Held:
-    """Evaluate a condition over what the names are bound to."""
+    """Evaluate a condition over what the names are bound to; what it does not read is not handed over, for that costs."""
     try:
-        value = _compiled(expression).execute(dict(bindings))
+        read = variables(expression)
+        value = _compiled(expression).execute({name: bound for name, bound in bindings.items() if name in read})
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as failed:
         return Held(holds=False, reason=f"{expression}: {type(failed).__name__}: {failed}")
     if value is True:
