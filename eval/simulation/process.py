@@ -77,8 +77,9 @@ class Process:
         self.story.tell(told_as, self.name, why)
         for task in list(self._tasks):
             task.cancel()
-        if self._thaw is not None:
+        if self._thaw is not None:  # what waits for the thaw wakes up to find itself dead
             self._thaw.set()
+            self._thaw = None
         for end in self.ends:
             end()
 
