@@ -9,14 +9,14 @@ _KINDS: Final = tuple(kind for kind in KINDS if kind != "Event")
 
 
 class GarbageCollector:
-    """Looks only when something changed. Events own nothing and are owned by nobody."""
+    """Looks only when something came, went or was given other owners. Events own nothing, and nobody owns them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._seen = -1
 
     def tick(self) -> None:
-        now = self._store.changes(*_KINDS)
+        now = self._store.kinships
         if now == self._seen:
             return
         live = {obj["metadata"]["uid"] for kind in _KINDS for obj in self._store.all(kind)}

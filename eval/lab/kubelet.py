@@ -259,7 +259,8 @@ class Kubelet:
         image = container.image
         if image is None:
             return
-        if container.memory_mib(self._now_s) > container.memory_limit_mib:
+        limit = container.memory_limit_mib
+        if image.memory_mib > limit and container.memory_mib(self._now_s) > limit:
             self._oom(run, container)
         elif image.crashes and self._now_s >= container.started_s + image.start_s:
             self.log(run, container, "FATAL cannot start: invalid configuration")

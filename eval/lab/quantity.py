@@ -36,6 +36,7 @@ def _fold(value: Fraction, base: int, names: dict[int, str]) -> str:
     return f"{int(value)}{names[power]}"
 
 
+@functools.lru_cache(maxsize=1024, typed=True)
 def canonical(quantity: str | float) -> str:
     """Return the quantity as the server stores it: `0.5` is `500m`, `1024Mi` is `1Gi`."""
     number, suffix = _split(str(quantity))

@@ -97,10 +97,20 @@ class QueryEngine:
         self._store = store
         self._selected: dict[Selector, list[Series]] = {}
         self._generation = -1
+        self._answers: dict[str, Value] = {}
+        self._asked = (0.0, 0)
 
     def instant(self, text: str, at: float) -> Value:
-        """The value at a time, in wall-clock seconds. Raises PromqlError."""
-        return self._value(_parsed(text), at)
+        """The value at a time, in wall-clock seconds; who asks again before the next scrape gets the same one.
+
+        Raises PromqlError.
+        """
+        if self._asked != (at, self._store.scrapes):
+            self._answers.clear()
+            self._asked = (at, self._store.scrapes)
+        if text not in self._answers:
+            self._answers[text] = self._value(_parsed(text), at)
+        return self._answers[text]
 
     def _select(self, selector: Selector) -> list[Series]:
         if self._generation != self._store.generation:

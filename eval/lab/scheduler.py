@@ -65,12 +65,13 @@ class Scheduler:
             return
         self._retry_at_s = now_s + RETRY_S
         self._taint_cordoned()
-        nodes = self._store.list("Node")
-        free = self._free(nodes)
         pending = [pod for pod in self._store.list("Pod") if _pending(pod)]
         self._waiting = bool(pending)
-        for pod in pending:
-            self._place(pod, nodes, free)
+        if pending:
+            nodes = self._store.list("Node")
+            free = self._free(nodes)
+            for pod in pending:
+                self._place(pod, nodes, free)
         self._seen = self._store.changes("Pod", "Node")
 
     def _taint_cordoned(self) -> None:

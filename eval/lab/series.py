@@ -46,6 +46,7 @@ class SeriesStore:
     def __init__(self) -> None:
         self._series: dict[str, dict[Labels, Series]] = {}
         self._scrapes: list[float] = []
+        self.scrapes = 0
         self.generation = 0  # moves when a series is born or dies, so that selections can be remembered
 
     def scrape(self, at: float, samples: Iterable[Sample]) -> None:
@@ -60,6 +61,7 @@ class SeriesStore:
             series.values.append(value)
             if len(series.times) > 2 * KEPT:
                 del series.times[:-KEPT], series.values[:-KEPT]
+        self.scrapes += 1
         self._scrapes.append(at)
         if len(self._scrapes) > 2 * KEPT:
             del self._scrapes[:-KEPT]

@@ -87,6 +87,7 @@ class Store:
         self._compacted = self._version
         self._subscribers: list[Callable[[Change], None]] = []
         self._changes: Counter[str] = Counter()
+        self.kinships = 0  # moves whenever an object comes, goes, or is given other owners
 
     @property
     def version(self) -> str:
@@ -154,6 +155,8 @@ class Store:
         if len(self._log) > EVENT_LOG_SIZE:
             self._compacted = self._log.popleft().version
         self._changes[kind.name] += 1
+        if what != "MODIFIED" or _owners(obj) != _owners(old):
+            self.kinships += 1
         for subscriber in tuple(self._subscribers):
             subscriber(change)
 
@@ -378,6 +381,11 @@ class Store:
                 if any(ref["uid"] == owner for ref in owners):
                     meta = {**obj["metadata"], "ownerReferences": [ref for ref in owners if ref["uid"] != owner]}
                     self.amend(kind, namespace, name, "kube-controller-manager", metadata=meta)
+
+
+def _owners(obj: Obj | None) -> Objs:
+    found: Objs = ((obj or {}).get("metadata") or {}).get("ownerReferences") or []
+    return found
 
 
 def rehearse(by: Writer) -> Writer:

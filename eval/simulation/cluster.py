@@ -63,6 +63,7 @@ class ApiServer:
     on_write: Callable[[Written], None] = lambda _: None
     troubles: list[ApiTrouble] = field(default_factory=list)
     _known: dict[tuple[str, str, str], Object] = field(default_factory=dict)
+    _lists: dict[tuple[Kind, str | None], tuple[int, tuple[Object, ...]]] = field(default_factory=dict)
 
     def admit(self, owner: str, verb: str, kind: Kind) -> None:
         """Raises ApiError if this request is not served now."""
@@ -81,6 +82,15 @@ class ApiServer:
                 if now is not None:
                     note = {"metadata": {"annotations": {"example.com/seen": now["metadata"]["resourceVersion"]}}}
                     self.store.patch(str(ref.kind), ref.namespace, ref.name, note, Writer("example-controller"))
+
+    def list(self, kind: Kind, namespace: str | None) -> tuple[Object, ...]:
+        """All objects of a kind; the same tuple as before if none of the kind moved."""
+        changes = self.store.changes(str(kind))
+        known = self._lists.get((kind, namespace))
+        if known is None or known[0] != changes:
+            found = tuple(self.object(kind, one) for one in self.store.list(str(kind), namespace))
+            known = self._lists[kind, namespace] = (changes, found)
+        return known[1]
 
     def object(self, kind: Kind, stored: Obj) -> Object:
         """The object as the adapter takes it over; one that did not move is the same value as before."""
@@ -117,10 +127,7 @@ class FarCluster(KubernetesCluster):
         return (await super().snapshot(namespaces)).but(taken_at=taken_at)
 
     async def _list(self, kind: Kind, namespace: str | None) -> tuple[Object, ...]:
-        def land() -> tuple[Object, ...]:
-            return tuple(self._server.object(kind, one) for one in self._server.store.list(str(kind), namespace))
-
-        return await self._far("list", kind, namespace or "", land)
+        return await self._far("list", kind, namespace or "", lambda: self._server.list(kind, namespace))
 
     async def read(self, ref: Ref) -> Object:
         def land() -> Object:

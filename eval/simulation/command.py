@@ -18,9 +18,8 @@ from eval.simulation.simulation import Result, Simulation
 from shared.adapters.system import SystemClock
 from shared.domain.errors import PrimumError
 
-AT_ONCE: Final = 4
-"""Seeds that a worker process is given together."""
-COLLECT_EVERY: Final = 16
+AT_ONCE: Final = 8
+"""Seeds that a worker process is given together, and after which garbage is collected."""
 TOLD_FAILURES: Final = 3
 """Stories printed; the JSON has all."""
 _Part = tuple[tuple[int, ...], str | None, frozenset[int]]
@@ -143,9 +142,9 @@ def _played(options: Options) -> Iterator[Result]:
     seeds = range(options.first, options.first + options.seeds)
     if options.jobs <= 1:
         for number, seed in enumerate(seeds):
+            if number % AT_ONCE == 0:
+                _collect()
             yield play(replace(draw(seed), dropped=options.without), options.sabotage)
-            if number % COLLECT_EVERY == 0:
-                gc.collect()
         return
     parts = [
         (tuple(seeds[at : at + AT_ONCE]), options.sabotage, options.without) for at in range(0, len(seeds), AT_ONCE)
@@ -180,8 +179,14 @@ def _once(_: int, __: FrameType | None) -> None:
 def _play_part(part: _Part) -> list[Result]:
     seeds, sabotage, without = part
     results = [play(replace(draw(seed), dropped=without), sabotage) for seed in seeds]
-    gc.collect()
+    _collect()
     return [result if not result.ok else replace(result, story=()) for result in results]
+
+
+def _collect() -> None:
+    """Collect the garbage of the seeds that were played, without looking at the code again each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _shrunk(failure: Result, tally: Tally) -> Result:

@@ -124,6 +124,8 @@ class Process:
             await self.gate()
 
     def _hit(self, asked: str, *, before: bool) -> None:
+        if not self._blows:
+            return
         for blow in [blow for blow in self._blows if blow.before is before and asked.startswith(blow.on)]:
             blow.calls -= 1
             if blow.calls > 0:

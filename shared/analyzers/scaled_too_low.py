@@ -34,10 +34,11 @@ def _needed(deployment: Deployment, snapshot: Snapshot) -> Iterator[Evidence]:
         yield from _failing_requests(deployment, snapshot)
         yield from _callers(deployment, snapshot)
         return
-    before, use = _before(deployment, snapshot), cpu_use(deployment, snapshot)
-    if before is None or use is None or before.replicas <= 2 * deployment.spec.replicas:
+    before = _before(deployment, snapshot)
+    if before is None or before.replicas <= 2 * deployment.spec.replicas:
         return
-    if use.ratio >= SATURATED_RATIO:
+    use = cpu_use(deployment, snapshot)
+    if use is not None and use.ratio >= SATURATED_RATIO:
         yield measured(f"CPU use of {deployment.ref}", f"{use.ratio:.0%} of the limit")
 
 

@@ -9,7 +9,9 @@ from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from shared.domain.cluster import MARK, Object, Ref
-from shared.domain.frozen import Json
+from shared.domain.frozen import Json, JsonObject
+
+_HASH_LABEL: Final = "pod-template-hash"
 
 
 class Part(BaseModel):
@@ -128,7 +130,28 @@ class DeploymentStatus(Part):
     conditions: tuple[Condition, ...] = ()
 
 
-class Deployment(View):
+class Templated(View):
+    """What makes pods of a template."""
+
+    @cached_property
+    def written_template(self) -> JsonObject:
+        """The pod template as a person wrote it: without what the controllers and the server set."""
+        template = self.object.at("/spec/template")
+        if not isinstance(template, dict):
+            return {}
+        metadata = template.get("metadata")
+        return {**template, "metadata": _as_written(metadata)} if isinstance(metadata, dict) else template
+
+
+def _as_written(metadata: JsonObject) -> JsonObject:
+    kept = {key: value for key, value in metadata.items() if key != "creationTimestamp"}
+    labels = kept.get("labels")
+    if isinstance(labels, dict):
+        kept["labels"] = {key: value for key, value in labels.items() if key != _HASH_LABEL}
+    return kept
+
+
+class Deployment(Templated):
     spec: DeploymentSpec = DeploymentSpec()
     status: DeploymentStatus = DeploymentStatus()
 
@@ -147,10 +170,10 @@ class ReplicaSetSpec(Part):
     template: PodTemplate = PodTemplate()
 
 
-class ReplicaSet(View):
+class ReplicaSet(Templated):
     spec: ReplicaSetSpec = ReplicaSetSpec()
 
-    @property
+    @cached_property
     def revision(self) -> int:
         return int(self.metadata.annotations.get("deployment.kubernetes.io/revision", "0"))
 

@@ -10,26 +10,8 @@ from shared.domain.frozen import Json, JsonObject
 from shared.domain.objects import Deployment, ReplicaSet
 from shared.domain.snapshot import Snapshot
 
-_HASH_LABEL: Final = "pod-template-hash"
 _REUSED: Final = "deployment.kubernetes.io/revision-history"
 """On a ReplicaSet that came back: its creation says nothing of the rollout then."""
-
-
-def template_of(view: Deployment | ReplicaSet) -> JsonObject:
-    """Return the pod template as a person wrote it: without what the controllers and the server set."""
-    template = view.object.at("/spec/template")
-    if not isinstance(template, dict):
-        return {}
-    metadata = template.get("metadata")
-    return {**template, "metadata": _without(metadata)} if isinstance(metadata, dict) else template
-
-
-def _without(metadata: JsonObject) -> JsonObject:
-    kept = {key: value for key, value in metadata.items() if key != "creationTimestamp"}
-    labels = kept.get("labels")
-    if isinstance(labels, dict):
-        kept["labels"] = {key: value for key, value in labels.items() if key != _HASH_LABEL}
-    return kept
 
 
 def _unstamped(template: JsonObject) -> JsonObject:
@@ -45,18 +27,18 @@ def _unstamped(template: JsonObject) -> JsonObject:
 
 def current_revision(deployment: Deployment, snapshot: Snapshot) -> ReplicaSet | None:
     """The ReplicaSet of the template that the Deployment has now; None while the controller has not made it yet."""
-    template = template_of(deployment)
-    return next((made for made in snapshot.revisions_of(deployment) if template_of(made) == template), None)
+    template = deployment.written_template
+    return next((made for made in snapshot.revisions_of(deployment) if made.written_template == template), None)
 
 
 def earlier_revisions(deployment: Deployment, snapshot: Snapshot) -> Sequence[ReplicaSet]:
     """The older revisions that would run something else, newest first; a mere restart is nothing else."""
     current = current_revision(deployment, snapshot)
-    template = _unstamped(template_of(deployment))
+    template = _unstamped(deployment.written_template)
     return [
         made
         for made in snapshot.revisions_of(deployment)
-        if (current is None or made.revision < current.revision) and _unstamped(template_of(made)) != template
+        if (current is None or made.revision < current.revision) and _unstamped(made.written_template) != template
     ]
 
 
@@ -69,7 +51,7 @@ def known_good(deployment: Deployment, snapshot: Snapshot) -> ReplicaSet | None:
 
 def template_difference(deployment: Deployment, revision: ReplicaSet) -> Sequence[Edit]:
     """The edits that lead from the Deployment's template to a revision's; paths are those of the Deployment."""
-    return difference(template_of(deployment), template_of(revision), "spec", "template")
+    return difference(deployment.written_template, revision.written_template, "spec", "template")
 
 
 def came_back(revision: ReplicaSet) -> bool:

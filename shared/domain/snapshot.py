@@ -114,8 +114,7 @@ class Snapshot(Frozen):
 
     def revisions_of(self, deployment: Deployment) -> Sequence[ReplicaSet]:
         """The Deployment's ReplicaSets, newest revision first."""
-        owned = self._replica_sets_by_owner.get((deployment.ref.namespace, deployment.metadata.name), ())
-        return sorted(owned, key=lambda replica_set: replica_set.revision, reverse=True)
+        return self._replica_sets_by_owner.get((deployment.ref.namespace, deployment.metadata.name), ())
 
     def pods_of(self, deployment: Deployment) -> Sequence[Pod]:
         return [pod for replica_set in self.revisions_of(deployment) for pod in self.pods_of_revision(replica_set)]
@@ -235,7 +234,10 @@ class Snapshot(Frozen):
 
     @cached_property
     def _replica_sets_by_owner(self) -> Mapping[tuple[str, str], Sequence[ReplicaSet]]:
-        return _by_controller(self.replica_sets)
+        return {
+            owner: sorted(owned, key=lambda replica_set: replica_set.revision, reverse=True)
+            for owner, owned in _by_controller(self.replica_sets).items()
+        }
 
     @cached_property
     def _pods_by_owner(self) -> Mapping[tuple[str, str], Sequence[Pod]]:

@@ -10,7 +10,6 @@ from shared.domain.cause import Cause, CauseCode
 from shared.domain.change import Change, Evict, Patch
 from shared.domain.cluster import Kind, Object, Ref
 from shared.domain.frozen import Frozen, Json
-from shared.domain.revisions import template_of
 from shared.domain.runbook import ActionStep, CheckStep, Plan, Risk, Runbook, RunbookId, Step
 from shared.domain.snapshot import Snapshot
 from shared.runbooks.catalog import Catalog
@@ -127,7 +126,7 @@ def _bind(runbook: Runbook, cause: Cause, snapshot: Snapshot) -> _Bound:
     names["nodes"] = [node.object.body for node in snapshot.nodes]
     deployment = snapshot.deployment(cause.object)
     revisions = snapshot.revisions_of(deployment) if deployment is not None else ()
-    names["revisions"] = [template_of(made) for made in revisions]
+    names["revisions"] = [made.written_template for made in revisions]
     return _Bound(params, names)
 
 

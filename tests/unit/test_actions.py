@@ -11,7 +11,7 @@ from shared.domain.cluster import RESTARTED_AT, Kind, Object
 from shared.domain.frozen import Json
 from shared.domain.objects import Deployment
 from shared.domain.path import ABSENT, Absent, Present, write
-from shared.domain.revisions import current_revision, template_of
+from shared.domain.revisions import current_revision
 from shared.domain.runbook import describe
 from shared.domain.snapshot import Snapshot
 from shared.testing.builders import (
@@ -167,7 +167,7 @@ def test_a_roll_back_takes_labels_and_annotations_of_the_template_back_too() -> 
     revisions = [a_replica_set(deployment, revision=1, template=hashed), a_replica_set(deployment, revision=2)]
     (patch,) = ACTIONS["deployment.roll-back"].run({"deployment": CART}, a_snapshot(deployment, revisions))
     assert isinstance(patch, Patch)
-    assert template_of(Deployment.of(patch.apply(deployment))) == old
+    assert Deployment.of(patch.apply(deployment)).written_template == old
 
 
 def test_a_roll_back_passes_over_revisions_that_ran_the_same() -> None:
