@@ -94,8 +94,8 @@ class Referee:
         self.keys: dict[IncidentId, CorrelationKey] = {}
         self.deals: dict[TransactionId, Deal] = {}
         self.foreign: list[Foreign] = []
-        self.on_ordered_undo: Callable[[Patch], None] = lambda _: None
-        """Told of each change that undo takes back because a person ordered it, when it is written."""
+        self.on_taken_back: Callable[[Deal, Patch], None] = lambda *_: None
+        """Told of each change that undo takes back, when it is written."""
         self._sequences: dict[IncidentId, int] = {}
         self._asked: dict[tuple[IncidentId, PlanHash], Recorded] = {}
         self._approved: set[tuple[IncidentId, PlanHash]] = set()
@@ -122,6 +122,7 @@ class Referee:
 
     def on_stored(self, fresh: Sequence[Recorded]) -> None:
         """Look at what one landing stored, whole."""
+        self._keep_unclaimed()
         if self.broken is not None:
             return
         try:
@@ -446,22 +447,25 @@ class Referee:
         self._must(said, "written down first", f"{deal.id}: undo writes {ref}, and did not say so before")
         for step in said:
             change = deal.intents[step][0].change
-            if deal.by_order and step not in deal.undone and isinstance(change, Patch):
-                self.on_ordered_undo(change)
+            if step not in deal.undone and isinstance(change, Patch):
+                self.on_taken_back(deal, change)
 
     def _evicted(self, written: Written) -> None:
-        uid = written.old["metadata"]["uid"]
-        for deal in self.deals.values():
-            for step, (intended, _) in deal.intents.items():
-                if isinstance(intended.change, Evict) and intended.change.uid == uid:
-                    deal.written.add(step)
-                    self._must(
-                        deal.state in ("under way", "undoing"),
-                        "no late writes",
-                        f"{deal.id} is {deal.state}, and evicts",
-                    )
-                    return
-        self._fail("written down first", f"{written.process.name} evicts {written.ref}, and nobody intended to")
+        """An eviction bears no mark: of those who intended it, one after the other, it is its own holder's."""
+        uid, who = written.old["metadata"]["uid"], written.process
+        own = [
+            (deal, step)
+            for deal in self.deals.values()
+            for step, (intended, _) in deal.intents.items()
+            if deal.holder == who.holder and isinstance(intended.change, Evict) and intended.change.uid == uid
+        ]
+        if not own:
+            self._fail("written down first", f"{who.name} evicts {written.ref}, and did not intend to")
+        deal, step = own[-1]
+        deal.written.add(step)
+        self._must(
+            deal.state in ("under way", "undoing"), "no late writes", f"{deal.id} is {deal.state}, and evicts"
+        )
 
     def _holds_all(self, deal: Deal, ref: Ref) -> None:
         self._must(ref in deal.plan.locked, "locks", f"{deal.id} writes {ref}, which its plan does not lock")

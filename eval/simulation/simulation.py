@@ -13,8 +13,9 @@ from typing import Any, Final
 from starlette.applications import Starlette
 
 from eval.lab.alertmanager import Notification
+from eval.lab.kinds import Obj
 from eval.lab.world import World
-from eval.oracles import Objects, restore, written_objects
+from eval.oracles import Key, Objects, restore, written_objects
 from eval.simulation import chaos, ending
 from eval.simulation.bus import ServerClock, SimBus
 from eval.simulation.cluster import ApiServer, unreachable
@@ -23,18 +24,18 @@ from eval.simulation.people import Callers, Operator, Receiver
 from eval.simulation.plan import CALM_S, STARTS_S, TO_THE_CLUSTER, Plan
 from eval.simulation.ports import no_metrics, not_notified
 from eval.simulation.process import Process
-from eval.simulation.referee import InvariantBrokenError, Referee
+from eval.simulation.referee import Deal, InvariantBrokenError, Referee
 from eval.simulation.services import HEARTBEAT_TTL_S, WAKES_ON, Outside, Service
 from eval.simulation.story import Story
 from eval.simulation.thrift import thrift
 from eval.simulation.ways import Way
 from eval.simulation.world import TICK_S, SimWorld
 from services.gateway.decide import plans_shown
-from shared.domain.change import Patch
+from shared.domain.change import Edit, Patch
 from shared.domain.errors import ChangeConflict, LedgerUnavailable
 from shared.domain.events import Owner
 from shared.domain.incident import State
-from shared.domain.path import write
+from shared.domain.path import read, write
 from shared.testing.virtual_clock import SeededIdentity
 
 ENDS_WITHIN_S: Final = 900.0
@@ -45,6 +46,7 @@ STAYS_S: Final = 20.0
 FARING_LOOKS: Final = 90
 """Ticks over which the two worlds are compared."""
 _RESTARTS_S: Final = 2.0
+_COMES_AGAIN_S: Final = 10.0
 
 Sabotage = Callable[[Outside], None]
 
@@ -85,6 +87,7 @@ class Simulation:
         self._skews: dict[Owner, float] = {}
         self._fared: Mapping[str, float] = {}
         self._left = False
+        self._mended: dict[Key, Obj] = {}
         self._numbers = itertools.count(1)
         self._running: dict[Process, Service] = {}
         self.loop.set_exception_handler(self._in_a_callback)
@@ -108,7 +111,7 @@ class Simulation:
         self.bus.on_forged = self.referee.on_forged
         self.bus.on_stored, self.bus.on_pause_read = self.referee.on_stored, self.referee.on_pause_read
         self.api.on_write = self.referee.on_write
-        self.referee.on_ordered_undo = self._taken_back
+        self.referee.on_taken_back = self._taken_back
         self.outside = Outside(
             world=self.world,
             bus=self.bus,
@@ -288,7 +291,11 @@ class Simulation:
         return {key: body for key, body in before.items() if now.get(key) != body}
 
     def put_back(self, objects: Objects, why: str) -> None:
-        """Restore these objects, as their owner would: in each world what stood there before, if it is not back yet."""
+        """Restore these objects, as their owner would: in each world what stood there before, if it is not back yet.
+
+        Where it is back already he has nothing to write, and goes by that.
+        """
+        self._mended.update(objects)
         restore(self.world, objects)
         self.story.tell("fault", "owner", why)
 
@@ -298,9 +305,21 @@ class Simulation:
             self.written_by_people.append((self.loop.time(), write))
             write(self.world)
 
-    def _taken_back(self, change: Patch) -> None:
-        """Who orders an undo wants the old values, also in a world where he has to write them himself."""
-        self.written_by_people.append((self.loop.time(), lambda world: _by_hand(world, change.inverse())))
+    def _taken_back(self, deal: Deal, change: Patch) -> None:
+        """Who orders an undo wants the old values, also in a world where he has to write them himself.
+
+        Where nobody did, and an owner had found them mended, he comes again: without Primum he had mended them then.
+        """
+        mended = self._mended.get((str(change.ref.kind), change.ref.namespace, change.ref.name))
+        if deal.by_order:
+            self.written_by_people.append((self.loop.time(), lambda world: _by_hand(world, change.inverse())))
+        elif mended is not None:
+            edits = (Edit(path=edit.path, before=edit.before, after=read(mended, edit.path)) for edit in change.edits)
+            self.loop.call_later(_COMES_AGAIN_S, self._mend_again, change.but(edits=tuple(edits)))
+
+    def _mend_again(self, change: Patch) -> None:
+        self.story.tell("fault", "owner", f"finds {change.ref} taken back, and mends it himself")
+        _by_hand(self.world, change)
 
     def _failing(self) -> Mapping[str, float]:
         """The share of users' requests that fail now, by the service that they reach.

@@ -60,6 +60,27 @@ def way_back(
     return PutBack(patch=Patch(ref=intended.change.ref, edits=tuple(ours)))
 
 
+def fence(transaction: Transaction, seen: Object) -> str | TheirEdit:
+    """Say which label fences an object as it stands before: with the steps on it that need not be put back.
+
+    Once the label is there nobody can tell our value from the same one that somebody set later. So the label says what
+    was so already; and where there was none, because somebody replaced the object, our values are his.
+    """
+    back = None
+    for intended in sorted(transaction.intents, key=lambda intent: intent.step, reverse=True):
+        if intended.change.ref != seen.ref:
+            continue
+        put_back = transaction.put_back(intended.step, seen.mark)
+        match way_back(intended, seen, put_back=put_back, replaced=seen.mark is None):
+            case NothingToDo():
+                back = intended.step
+            case TheirEdit() as theirs if seen.mark is None:
+                return theirs
+            case _:
+                break
+    return transaction.mark if back is None else transaction.mark_back(back)
+
+
 def _as_stored(edit: Edit, intended: Intended) -> Edit:
     return Edit(path=edit.path, before=read(intended.pre_image, edit.path), after=read(intended.post_image, edit.path))
 

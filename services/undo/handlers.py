@@ -158,29 +158,35 @@ async def _wait_for_locks(transaction: Transaction, context: Context) -> None:
 async def _fence(incident: Incident, transaction: Transaction, context: Context) -> Sequence[str]:
     """Touch every intended object: a mitigator that wakes up late is refused from then on, its versions are old.
 
-    Say which could not be touched: without its fence nothing is put back.
+    Say which could not be touched, or are not ours any more: without its fence nothing is put back.
     """
     refused: list[str] = []
     for ref in dict.fromkeys(intent.change.ref for intent in transaction.intents if isinstance(intent.change, Patch)):
         try:
-            await _touch(ref, incident, transaction, context)
+            refused += await _touch(ref, incident, transaction, context)
         except WriteRefused as refusal:
             refused.append(f"{ref}: {refusal}")
     return refused
 
 
-async def _touch(ref: Ref, incident: Incident, transaction: Transaction, context: Context) -> None:
+async def _touch(ref: Ref, incident: Incident, transaction: Transaction, context: Context) -> Sequence[str]:
+    """Fence one object as it is now; say whose it is if somebody replaced it, so that it lost our label."""
     for _ in range(TRIES):
         try:
             seen = await context.cluster.read(ref)
+            fence = decide.fence(transaction, seen)
+            if isinstance(fence, decide.TheirEdit):
+                return fence.values
+            if seen.mark == fence:
+                return []  # fenced under this very epoch, by a try whose answer was lost
             await _verify_epoch(incident, transaction, context)
-            await context.cluster.mark(seen, transaction.mark)
+            await context.cluster.mark(seen, fence)
         except ObjectMoved:
             continue
         except ObjectMissing:
-            return  # nothing a late write could land on; putting back will say so
+            return []  # nothing a late write could land on; putting back will say so
         else:
-            return
+            return []
     raise Retry(f"{ref} moved {TRIES} times before it could be fenced")
 
 

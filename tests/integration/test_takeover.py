@@ -6,7 +6,7 @@ import pytest
 
 from services.undo.listening import Listening
 from shared.domain.cause import Cause
-from shared.domain.cluster import MARK
+from shared.domain.cluster import MARK, Kind
 from shared.domain.errors import ClusterForbidden, Conflict, Retry
 from shared.domain.events import Diagnosed, Owner, UndoneForGood, UndoRequested, UndoStepApplied, UndoStuck, UndoWhy
 from shared.domain.ids import IncidentId
@@ -127,6 +127,27 @@ async def test_an_object_that_somebody_replaced_while_it_was_undone_is_theirs(co
     folded = await core.until(core.undo("undo-2"), incident, *ENDS)
     assert (folded.state, core.spec(cause.object)) == (State.STUCK, written)
     assert "somebody replaced the object since" in folded.reason
+
+
+async def test_an_object_that_somebody_replaced_before_it_was_fenced_is_theirs(core: Core) -> None:
+    """Where our write never came, or is gone with its label, the value that we planned is somebody's own wish."""
+    good = core.spec(core.ref(Kind.SERVICE, "cart"))
+    incident, cause, _ = await left_by_a_dead_mitigator(core, "after Intended")
+    core.somebody_edits(cause.object, spec=good)
+    folded = await core.until(core.undo(), incident, *ENDS)
+    assert (folded.state, core.spec(cause.object)) == (State.STUCK, good)
+    assert "somebody replaced the object since" in folded.reason
+
+
+async def test_what_somebody_set_after_the_fence_is_theirs(core: Core) -> None:
+    """What the fence found as it was before is not ours later, whatever stands there then."""
+    good = core.spec(core.ref(Kind.SERVICE, "cart"))
+    incident, cause, before = await left_by_a_dead_mitigator(core, "after Intended")
+    await core.killed(core.undo("undo-1"), incident, "after mark")
+    assert core.spec(cause.object) == before
+    core.somebody_edits(cause.object, spec=good)
+    await core.until(core.undo("undo-2"), incident, *ENDS)
+    assert core.spec(cause.object) == good
 
 
 async def test_a_mitigator_that_lives_keeps_its_transaction(core: Core) -> None:
