@@ -82,7 +82,7 @@ class Store:
         self._rng = rng
         self._version = 1000
         self._objects: dict[str, dict[tuple[str, str], Obj]] = {kind: {} for kind in KINDS}
-        self._order: dict[str, list[tuple[str, str]]] = {}  # the keys of a kind as `list` gives them, while none comes or goes
+        self._order: dict[str, list[tuple[str, str]]] = {}  # keys as `list` sorts them, until one comes or goes
         self._log: deque[Change] = deque()
         self._compacted = self._version
         self._subscribers: list[Callable[[Change], None]] = []

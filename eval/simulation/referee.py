@@ -463,9 +463,7 @@ class Referee:
             self._fail("written down first", f"{who.name} evicts {written.ref}, and did not intend to")
         deal, step = own[-1]
         deal.written.add(step)
-        self._must(
-            deal.state in ("under way", "undoing"), "no late writes", f"{deal.id} is {deal.state}, and evicts"
-        )
+        self._must(deal.state in ("under way", "undoing"), "no late writes", f"{deal.id} is {deal.state}, and evicts")
 
     def _holds_all(self, deal: Deal, ref: Ref) -> None:
         self._must(ref in deal.plan.locked, "locks", f"{deal.id} writes {ref}, which its plan does not lock")

@@ -31,11 +31,11 @@ from eval.simulation.thrift import thrift
 from eval.simulation.ways import Way
 from eval.simulation.world import TICK_S, SimWorld
 from services.gateway.decide import plans_shown
+from shared.domain import path
 from shared.domain.change import Edit, Patch
 from shared.domain.errors import ChangeConflict, LedgerUnavailable
 from shared.domain.events import Owner
 from shared.domain.incident import State
-from shared.domain.path import read, write
 from shared.testing.virtual_clock import SeededIdentity
 
 ENDS_WITHIN_S: Final = 900.0
@@ -314,7 +314,9 @@ class Simulation:
         if deal.by_order:
             self.written_by_people.append((self.loop.time(), lambda world: _by_hand(world, change.inverse())))
         elif mended is not None:
-            edits = (Edit(path=edit.path, before=edit.before, after=read(mended, edit.path)) for edit in change.edits)
+            edits = (
+                Edit(path=edit.path, before=edit.before, after=path.read(mended, edit.path)) for edit in change.edits
+            )
             self.loop.call_later(_COMES_AGAIN_S, self._mend_again, change.but(edits=tuple(edits)))
 
     def _mend_again(self, change: Patch) -> None:
@@ -364,5 +366,5 @@ def _by_hand(world: World, change: Patch) -> None:
     body = world.store.get(str(ref.kind), ref.namespace, ref.name)
     for edit in change.edits:
         with contextlib.suppress(ChangeConflict):  # nothing stands where the value would stand in
-            body = write(body, edit.path, edit.after)
+            body = path.write(body, edit.path, edit.after)
     world.store.replace(str(ref.kind), ref.namespace, ref.name, body)

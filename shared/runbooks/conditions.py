@@ -37,7 +37,7 @@ def loops_in(expression: str) -> int:
 
 
 def check(expression: str, bindings: Mapping[str, Json]) -> Held:
-    """Evaluate a condition over what the names are bound to; what it does not read is not handed over, for that costs."""
+    """Evaluate a condition over what the names are bound to; what it does not read costs time, so it is left out."""
     try:
         read = variables(expression)
         value = _compiled(expression).execute({name: bound for name, bound in bindings.items() if name in read})
