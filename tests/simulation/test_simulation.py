@@ -1,5 +1,6 @@
 """The simulation itself: it is the same every time, it holds, and it finds what is put in on purpose."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -7,7 +8,11 @@ import sys
 import pytest
 
 from eval.simulation.command import play
+from eval.simulation.loop import VirtualLoop, run
 from eval.simulation.plan import draw
+from eval.simulation.process import Process, ProcessKilledError
+from eval.simulation.story import Story
+from shared.domain.events import Owner
 
 FEW = range(100, 104)
 
@@ -17,6 +22,29 @@ def test_no_promise_is_broken_whatever_a_seed_draws(seed: int) -> None:
     """Faults, crashes, pauses and people of a seed: every invariant holds after every event, and at the end."""
     result = play(draw(seed))
     assert result.ok, f"seed {seed}: {result.invariant}: {result.how}\n" + "\n".join(result.story)
+
+
+@pytest.mark.timeout(10)  # it span for ever, and no timer of the loop could end that
+def test_a_process_that_is_killed_while_it_is_frozen_ends() -> None:
+    """Its tasks clean up as they are cancelled; a call from there must not wait for a thaw that never comes."""
+    loop = VirtualLoop()
+    process = Process(Owner.UNDO, "undo-1", loop, Story(loop.time))
+
+    async def cleans_up() -> None:
+        try:
+            await process.gate()
+        finally:
+            await process.gate()
+
+    async def main() -> BaseException | None:
+        process.freeze(60, "on purpose")
+        task = process.spawn(cleans_up(), "work")
+        await loop.sleep(1)
+        process.kill("on purpose")
+        await asyncio.wait({task}, timeout=1)
+        return task.exception()
+
+    assert isinstance(run(loop, main()), ProcessKilledError)
 
 
 def test_a_seed_is_the_same_in_another_process_with_other_hashes() -> None:
