@@ -16,6 +16,11 @@ _EVERY: Final = 1000
 """and then every so many: who can write thousands must not make each of the services log thousands of lines."""
 
 
+def worth_saying(so_far: int) -> bool:
+    """Whether this one of a flood is said."""
+    return so_far <= _EACH or not so_far % _EVERY
+
+
 class Refused:
     """The messages of one stream that have no effect, as one process saw them."""
 
@@ -32,7 +37,7 @@ class Refused:
         self._remember(stored.sequence)
         meters.REFUSED.labels(str(why)).inc()
         self._so_far += 1
-        if self._so_far > _EACH and self._so_far % _EVERY:
+        if not worth_saying(self._so_far):
             return
         self._log.warning(
             "a message is refused and has no effect",

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from shared.adapters.nats_dead import DeadLetter, NatsDeadLetters
 from shared.adapters.nats_stream import Stored
+from shared.adapters.refused import worth_saying
 from shared.bus import meters
 from shared.domain.errors import LedgerUnavailable
 from shared.domain.events import Owner
@@ -40,6 +41,8 @@ class Dead:
     """Never: copy it to DEAD with the reason, and end its deliveries."""
 
     reason: str
+    unsigned: bool = False
+    """Whether nobody vouches for it, so that there may be thousands: of those only so many are copied as are said."""
 
 
 Settlement: TypeAlias = Done | Later | Dead
@@ -88,6 +91,7 @@ class Held:
     def __init__(self, owner: Owner, dead: NatsDeadLetters, clock: Clock, log: FilteringBoundLogger) -> None:
         self._owner, self._dead, self._clock, self._log = owner, dead, clock, log
         self._deliveries: set[Delivery] = set()
+        self._unsigned = 0
         self.freed = asyncio.Event()
         meters.OLDEST_S.labels(str(owner)).set_function(self._oldest_s)
 
@@ -130,16 +134,22 @@ class Held:
             case Later(after_s=after_s):
                 meters.NAKS.labels(*labels).inc()
                 await delivery.nak(after_s)
-            case Dead(reason=reason):
-                try:
-                    await self._dead.bury(delivery.letter(self._owner, reason, self._clock.now()))
-                except LedgerUnavailable:
-                    await delivery.nak(1)  # nothing ends its deliveries before the copy is safe
-                    return
-                meters.DEAD_LETTERS.labels(*labels).inc()
-                await delivery.term(reason)
+            case Dead():
+                await self._end(delivery, settlement, labels)
             case _:
                 assert_never(settlement)
+
+    async def _end(self, delivery: Delivery, dead: Dead, labels: tuple[str, str]) -> None:
+        self._unsigned += dead.unsigned
+        if not dead.unsigned or worth_saying(self._unsigned):
+            try:
+                await self._dead.bury(delivery.letter(self._owner, dead.reason, self._clock.now()))
+            except LedgerUnavailable:
+                self._unsigned -= dead.unsigned  # it comes again
+                await delivery.nak(1)  # nothing ends its deliveries before the copy is safe
+                return
+            meters.DEAD_LETTERS.labels(*labels).inc()
+        await delivery.term(dead.reason)
 
     def _oldest_s(self) -> float:
         oldest = min((delivery.stored_at for delivery in self._deliveries), default=None)

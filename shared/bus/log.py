@@ -6,7 +6,7 @@ from typing import Final, cast
 
 import structlog
 import structlog.tracebacks
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from shared.bus.settings import ServiceSettings
 
@@ -21,6 +21,7 @@ def configure(service: str, settings: ServiceSettings) -> FilteringBoundLogger:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _of(service),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -35,7 +36,16 @@ def configure(service: str, settings: ServiceSettings) -> FilteringBoundLogger:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     _adopt_libraries(before, render)
-    return cast("FilteringBoundLogger", structlog.get_logger(service=service))
+    return cast("FilteringBoundLogger", structlog.get_logger())
+
+
+def _of(service: str) -> Processor:
+    """Name the service on every line, also of adapters and libraries, which do not know for whom they work."""
+
+    def name(_: object, __: str, line: EventDict) -> EventDict:
+        return {"service": service, **line}
+
+    return name
 
 
 def _adopt_libraries(before: list[Processor], render: list[Processor]) -> None:

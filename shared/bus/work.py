@@ -47,8 +47,8 @@ class Incidents:
         """Ask for the run that a message of LEDGER or TIMERS means; one that cannot be read is a dead letter."""
         try:
             self.wake(_incident_of(delivery), delivery)
-        except Refuse as error:
-            await self._held.settle(delivery, Dead(str(error)))
+        except Refuse as error:  # whoever signed it: nothing is lost with a wake-up
+            await self._held.settle(delivery, Dead(str(error), unsigned=True))
 
     async def next(self) -> Run:
         """Wait for the next incident that wants a run, and return that run."""
@@ -76,6 +76,10 @@ class Incidents:
             )
 
 
+class Unsigned(Refuse):
+    """Whoever may say such a thing did not say it."""
+
+
 class SignedAlerts:
     """Reads alerts that the gateway signed, and no others."""
 
@@ -83,10 +87,10 @@ class SignedAlerts:
         self._seal, self._refused = seal, Refused(streams.ALERTS)
 
     def __call__(self, stored: Stored) -> Alert:
-        """Raises Refuse if the gateway did not say this, or it is no alert."""
+        """Raises Unsigned if the gateway did not say this, Refuse if it is no alert."""
         if (signer := self._seal.signer(stored)) not in MAY_ALERT:
             self._refused.note(stored, Refusal.FORGED if signer is None else Refusal.FOREIGN)
-            raise Refuse("this alert is not signed by the gateway: somebody put it here, or altered it")
+            raise Unsigned("this alert is not signed by the gateway: somebody put it here, or altered it")
         return alert_of(stored)
 
 
@@ -140,7 +144,7 @@ class Alerts:
         try:
             return self._read(delivery.stored)
         except Refuse as error:
-            await self._held.settle(delivery, Dead(str(error)))
+            await self._held.settle(delivery, Dead(str(error), unsigned=isinstance(error, Unsigned)))
             return None
 
     async def _run(self, told: Sequence[_Told]) -> Settlement:

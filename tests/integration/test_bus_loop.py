@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nats.aio.client import Client
 
@@ -10,6 +10,7 @@ from shared.adapters.nats_dead import DeadLetter, NatsDeadLetters
 from shared.adapters.nats_inbox import NatsInbox
 from shared.adapters.nats_ledger import NatsLedger
 from shared.adapters.nats_server import EmbeddedNats
+from shared.adapters.nats_stream import NatsStream, Write
 from shared.adapters.system import SystemClock
 from shared.bus.service import Bus, Duties
 from shared.domain.alert import Alert
@@ -198,6 +199,23 @@ async def test_what_is_no_alert_is_a_dead_letter(start: Start, connection: Clien
     assert first.reason.startswith("this is no alert")
     assert {letter.reason.split(":")[0] for letter in others} == {"this alert is not signed by the gateway"}
     assert script.calls.empty()
+
+
+async def test_of_a_flood_of_forged_messages_only_so_many_are_kept(start: Start, connection: Client) -> None:
+    """Who can write thousands does not fill the dead letters; what the gateway said is handled all the same."""
+    script = Script()
+    service = start(Owner.DETECTOR, lambda bus: replace(on_alerts(script)(bus), wakes_on=frozenset({Opened})))
+    await service.ready()
+    forged = ["primum.alert.test.f", "primum.ledger.inc-a.Opened"]
+    await NatsStream(connection, "", 5).write_each(*(Write(forged[number % 2], b"x") for number in range(120)))
+    await NatsInbox(connection, seal_of(Owner.GATEWAY)).put(an_alert())
+    assert await script.called() == "f1"
+
+    async def all_ended() -> bool:
+        return not any([await pending(connection, stream, Owner.DETECTOR) for stream in ("ALERTS", "LEDGER")])
+
+    await until(all_ended, SystemClock())
+    assert len(await NatsDeadLetters(connection).list()) == 100
 
 
 async def test_a_dead_alert_is_sent_again_whole(start: Start, connection: Client) -> None:
