@@ -22,6 +22,8 @@ from eval import stopping
 from eval.memory.patients import Patient, admissions, empty_cluster
 from eval.memory.process import SLOPE_LIMIT, Sample, course, cpu_s, rss_mb
 from eval.memory.starts import HELP_LIMIT_S, READY_LIMIT_S, help_s, starts_to_ready
+from eval.storm.alerts import Told
+from eval.storm.cluster import Workload
 from eval.storm.sender import Pair
 from eval.storm.standing import Standing, standing
 from services.cli.supervisor import SERVICES, Supervisor, SupervisorSettings
@@ -52,6 +54,9 @@ RUNS_FOR_S: Final = 3.0
 """How long a workload is there before it falls ill: everybody knows it by then."""
 SHOWS_FOR_S: Final = 1.0
 """How long an illness shows before its alerts fire: as with rules that wait, every view of the cluster has it."""
+UNHEARD: Final = 60
+"""Alerts that may wait in the inbox before others fall ill: at this pace an incident is over within seconds, and an
+alert that waited for longer would be another's."""
 PACE: Final = 30.0
 WINDOW_S: Final = 2
 _TICK_S: Final = 0.2
@@ -113,7 +118,6 @@ async def _run(options: Options, so_far: "Measured") -> None:
                 if (stall := await ward.treat(admitted, options.incidents)) is not None:
                     so_far.ended_by = stall
                     _say(stall)
-                so_far.joined = await _count_joined(connection)
 
 
 @dataclass
@@ -123,7 +127,6 @@ class Measured:
     ready_s: Mapping[str, float] = field(default_factory=dict)
     help_s: float | None = None
     ward: "Ward | None" = None
-    joined: int | None = None
     ended_by: str = ""
     """Why it ended before its time; empty if it did not."""
 
@@ -165,6 +168,8 @@ class Ward:
         self._standing, self._primum, self._http, self._rng = standing, primum, http, rng
         self._pair = Pair(primum.gateway_url, primum.token, standing.prometheus_url, rng)
         self._ledger, self._read_to = NatsStream(connection, "LEDGER", _TIMEOUT_S), 0
+        self._joined = Joined(connection)
+        self._fired = 0
         self._clock = SystemClock()
         self._by_place: dict[tuple[str, str], Patient] = {}
         self._by_incident: dict[IncidentId, Patient] = {}
@@ -183,6 +188,11 @@ class Ward:
     @property
     def restarts(self) -> Mapping[str, int]:
         return {name: child.restarts for name, child in self._primum.children.items()}
+
+    @property
+    def joined(self) -> int:
+        """Alerts on record in an incident."""
+        return self._joined.count
 
     @property
     def _pids(self) -> Mapping[str, int]:
@@ -234,11 +244,14 @@ class Ward:
         for patient in self._by_place.values():
             if patient.ill_s is None and patient.deployed_s < now_s - RUNS_FOR_S:
                 patient.fall_ill(self._standing, now_s)
-        seen = [
-            one for one in self._by_place.values() if not one.told_of and (one.ill_s or now_s) < now_s - SHOWS_FOR_S
-        ]
-        if seen:
-            await self._pair.fire([each for patient in seen for each in patient.alerts(self._rng, now)])
+        alerts = list[Told]()
+        for patient in self._by_place.values():
+            shows = patient.ill_s is not None and patient.ill_s < now_s - SHOWS_FOR_S
+            if shows and not patient.told_of and self._fired - self._joined.count <= UNHEARD:
+                self._fired += patient.told
+                alerts += patient.alerts(self._rng, now)
+        if alerts:
+            await self._pair.fire(alerts)
 
     async def _close(self) -> None:
         """Close what is stuck, as a person does who has mended it: its locks are kept until then."""
@@ -248,6 +261,7 @@ class Ward:
         self._stuck.clear()
 
     async def _read(self) -> None:
+        await self._joined.read()
         for stored in await self._ledger.after("primum.ledger.>", self._read_to):
             self._read_to = stored.sequence
             record = nats_events.recorded(stored)
@@ -281,8 +295,13 @@ class Ward:
         self._by_incident[incident] = patient
 
     def _discharge(self) -> None:
+        """Let go of who is over, once none of its alerts is still to be heard: it would find nobody there."""
         for patient in tuple(self._by_place.values()):
-            if patient.incidents and patient.incidents <= self._over:
+            if self._joined.of(patient.workload) < patient.told:
+                continue
+            if not patient.incidents and not patient.well:  # all went to others' incidents; people see to it
+                patient.opened_s, patient.left_to_people = patient.opened_s or self._clock.monotonic_s(), True
+            elif patient.incidents <= self._over:
                 self._standing.remove(patient.workload)
                 del self._by_place[patient.workload.where]
                 for incident in patient.incidents:
@@ -305,19 +324,39 @@ class Ward:
         return "; ".join(said)[:1000]
 
 
-async def _count_joined(connection: Client) -> int:
-    """Count the alerts that are on record in an incident, each once: a merged incident hands its own on."""
-    facts = await NatsStream(connection, "FACTS", _TIMEOUT_S).after("primum.fact.*.alert-joined")
-    told = (json.loads(stored.data)["alert"] for stored in facts)
-    return len({(alert["fingerprint"], alert["starts_at"]) for alert in told})
+class Joined:
+    """Which alerts are on record in an incident, each counted once: a merged incident hands its own on."""
+
+    def __init__(self, connection: Client) -> None:
+        self._facts, self._read_to = NatsStream(connection, "FACTS", _TIMEOUT_S), 0
+        self._all = set[tuple[str, str]]()
+        self._by_name = Counter[tuple[str, str]]()
+
+    @property
+    def count(self) -> int:
+        return len(self._all)
+
+    def of(self, workload: Workload) -> int:
+        """How many of a workload's are: each names its Service or its pod."""
+        return sum(self._by_name[workload.namespace, name] for name in (workload.name, *workload.pods))
+
+    async def read(self) -> None:
+        for stored in await self._facts.after("primum.fact.*.alert-joined", self._read_to):
+            self._read_to = stored.sequence
+            alert = json.loads(stored.data)["alert"]
+            if (once := (alert["fingerprint"], alert["starts_at"])) not in self._all:
+                self._all.add(once)
+                labels = alert["labels"]
+                self._by_name[labels["namespace"], labels.get("service") or labels["pod"]] += 1
 
 
 def _result(options: Options, measured: Measured, ward: Ward) -> dict[str, Any]:
-    courses = {name: course(samples, options.incidents) for name, samples in ward.samples.items() if samples}
+    done = max(1, ward.ended)
+    courses = {name: course(samples, done) for name, samples in ward.samples.items() if samples}
     flat = all(name in courses and courses[name].flat for name in SERVICES)
     fast = all(each < READY_LIMIT_S for each in measured.ready_s.values())
     fast = fast and measured.help_s is not None and measured.help_s < HELP_LIMIT_S
-    whole = (measured.joined, ward.opened, ward.ended) == (options.alerts, options.incidents, options.incidents)
+    whole = (ward.joined, ward.opened, ward.ended) == (options.alerts, options.incidents, options.incidents)
     whole = whole and not measured.ended_by and not any(ward.restarts.values())
     return {
         "ok": flat and fast and whole,
@@ -326,7 +365,7 @@ def _result(options: Options, measured: Measured, ward: Ward) -> dict[str, Any]:
         "flat": flat,
         "fast": fast,
         "alerts": options.alerts,
-        "joined": measured.joined,
+        "joined": ward.joined,
         "incidents": options.incidents,
         "opened": ward.opened,
         "ended": ward.ended,
@@ -338,7 +377,7 @@ def _result(options: Options, measured: Measured, ward: Ward) -> dict[str, Any]:
             name: {
                 **asdict(found),
                 "flat": found.flat,
-                "cpu_ms_an_incident": round(1000 * ward.cpu_s.get(name, 0.0) / max(1, ward.ended)),
+                "cpu_ms_an_incident": round(1000 * ward.cpu_s.get(name, 0.0) / done),
                 "restarts": ward.restarts.get(name, 0),
             }
             for name, found in courses.items()
@@ -352,8 +391,7 @@ def _result(options: Options, measured: Measured, ward: Ward) -> dict[str, Any]:
 
 
 def _in_words(found: Mapping[str, Any]) -> str:
-    alerts = "uncounted" if found["joined"] is None else found["joined"]
-    lines = [f"{found['ended']} incidents of {alerts} alerts in {found['elapsed_s']} s", found["criterion"]]
+    lines = [f"{found['ended']} incidents of {found['joined']} alerts in {found['elapsed_s']} s", found["criterion"]]
     lines += [found["ended_by"]] if found["ended_by"] else []
     for name, memory in found["memory"].items():
         mark = "" if name == NATS else ("flat" if memory["flat"] else "NOT FLAT")

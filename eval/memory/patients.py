@@ -45,7 +45,7 @@ class Patient:
     told: int
     """How many alerts it makes."""
     errors: str
-    """The expression of those about its requests."""
+    """The expression of all of them: one that has none is never seen to be over, and waits for a person."""
     incidents: set[IncidentId] = field(default_factory=set)
     deployed_s: float = 0.0
     opened_s: float | None = None
@@ -82,7 +82,7 @@ class Patient:
             "instance": f"10.0.{number // 250}.{number % 250}:9090",
             **({"service": name} if on_requests else {"pod": self.workload.pods[0]}),
         }
-        return Told(labels, frozenset(), at, self.errors if on_requests else "")
+        return Told(labels, frozenset(), at, self.errors)
 
     def live(self, standing: Standing, now_s: float) -> None:
         """Do what follows from what was done to it."""
