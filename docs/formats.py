@@ -217,11 +217,9 @@ _WHAT: Final[Mapping[str, JsonObject]] = {
     "ce-subject": {"description": "the incident"},
     seal.OWNER: {"description": "the service that says it"},
     seal.SIGNATURE: {
-        "description": f"Ed25519 by the owner's key, in base64, over the subject, {', '.join(seal.SIGNED)}, the payload"
-    },
-    seal.WAY: {
-        "description": "if several messages share the signature: the digests (SHA-256) from this one up to their root,"
-        " which then is what is signed; in base64, each after L or R, the side on which it stands"
+        "description": f"Ed25519 by the owner's key, in base64, over subject, {', '.join(seal.SIGNED)}, and payload."
+        " Alerts of one call share one, over the root of a tree of their digests (SHA-256): after it come the digests"
+        " from this one up to the root, each after L or R, the side on which it stands"
     },
     seal.FOLLOWS: {"description": "of an event: the ce-id of the last one that counted before it"},
 }
@@ -233,7 +231,7 @@ def _headers() -> JsonObject:
     plain = nats_events.headers(IncidentId("inc"), "id", "kind", Owner.GATEWAY, moment)
     key = nkey.Key.new()
     said = seal.Seal(Owner.GATEWAY, key, nkey.Keyring({Owner.GATEWAY: [key.public]})).on("subject", plain, b"")
-    properties: dict[str, Json] = {name: _STRING | _WHAT.get(name, {}) for name in (*said, seal.FOLLOWS, seal.WAY)}
+    properties: dict[str, Json] = {name: _STRING | _WHAT.get(name, {}) for name in (*said, seal.FOLLOWS)}
     return {"type": "object", "properties": properties, "required": list[Json](said)}
 
 

@@ -132,7 +132,7 @@ class Bench:
         }
         async with working("eval.ingest.raw", task) as worker:
             said = await worker.go()
-        self._message_bytes = said["message_bytes"]
+        self._message_bytes = self._message_bytes or said["message_bytes"]
         return said
 
     async def _gateway(
@@ -212,8 +212,11 @@ _MEASURED: Final = {
     "load": "closed loop: each connection has one call under way; a call that is not taken is sent again",
     "rate_per_s": "distinct alerts a second until the last answer, median of the rounds",
     "raw_rate_per_s": "the same messages (subjects, headers, Msg-Ids, repeats) published by nats-py's publish_async "
-    "into the same stream of the same server, made beforehand, `raw_in_flight` at once; median of the rounds. "
-    "The gateway does not publish a repeat of what it sent a moment ago: raw JetStream has to drop it",
+    "over one connection into the same stream of the same server, made beforehand, `raw_in_flight` at once, on the "
+    "same event loop (asyncio's own); median of the rounds. The gateway does not publish a repeat of what it sent a "
+    "moment ago, raw JetStream has to drop it; message by message they compare with --no-pair --duplicates 0",
+    "message_bytes": "headers and body of a message of the first burst, on average: those of a group share a signature "
+    "and are longer by their way to it",
     "of_raw_ratio": "median over the rounds of each round's own ratio",
     "cpu_us_per_delivery": "computing time of the gateway's process (raw: of the raw client's) for each alert or "
     "repeat: what compares on a busy machine",

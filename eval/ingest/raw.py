@@ -1,8 +1,9 @@
 """The same messages straight into the same stream, by the same client library: what JetStream gives without Primum.
 
 A process of its own that speaks as `eval.ingest.sender` does. Subjects, headers, signatures, bodies and Msg-Ids are
-made beforehand by the gateway's own code, in the order in which the senders offer them, repeats included. They are
-published by the gateway's user with `publish_async`, the library's fastest way, so many in flight as the task says.
+made beforehand by the gateway's own code, in the order in which the senders offer them, repeats included: whoever has
+an HA pair and no gateway publishes every alert twice. They are published by the gateway's user over one connection with
+`publish_async`, the library's fastest way, so many in flight as the task says, on the event loop that the gateway has.
 """
 
 import asyncio

@@ -33,7 +33,12 @@ def ingest(  # noqa: PLR0913 - one parameter an option
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Fire alerts at a gateway as fast as they go, and count in the stream what was lost or doubled. Half a minute."""
+    """Fire alerts at a gateway as fast as they go, and count in the stream what was lost or doubled. Half a minute.
+
+    Raw is what it is compared with: one process and one connection that publish the same messages into the same stream
+    with nats-py's publish_async, made beforehand, in turns with the gateway. Every delivery is one, repeats included;
+    raw JetStream drops those, the gateway sends few of them. Without repeats: --no-pair --duplicates 0.
+    """
     from eval.ingest import bench as it
 
     options = it.Options(

@@ -1,6 +1,6 @@
 """The signature on a message: over its subject, what its headers say of it, and its body; a header of its own.
 
-Messages that are made together may share one: then each has a header more, its way to what is signed (`hash_tree`).
+Messages that are made together may share one: then it is followed by the message's way to what is signed (`hash_tree`).
 """
 
 import base64
@@ -18,12 +18,12 @@ from shared.domain.events import Owner
 OWNER: Final = "primum-owner"
 FOLLOWS: Final = "primum-follows"
 SIGNATURE: Final = "primum-signature"
-WAY: Final = "primum-way"
 SIGNED: Final = ("ce-id", "ce-type", "ce-time", "ce-subject", OWNER, FOLLOWS)
 """The headers that are signed, in this order; one that is missing is signed as missing. The trace is not: it steers
 nothing, and whoever carries a message on may add to it."""
 _WHAT: Final = b"primum message 1"
 _WHATS: Final = b"primum messages 1"
+_SIGNATURE_BYTES: Final = 64
 _MISSING: Final = (0xFFFF_FFFF).to_bytes(4, "big")
 
 
@@ -64,8 +64,8 @@ class Seal:
         if len(datas) == 1:
             return [{**said[0], SIGNATURE: _printed(self.key.sign(datas[0]))}]
         root, ways = hash_tree.grown(datas)
-        signature = _printed(self.key.sign(_WHATS + root))
-        return [{**each, WAY: _printed(way), SIGNATURE: signature} for each, way in zip(said, ways, strict=True)]
+        signature = self.key.sign(_WHATS + root)
+        return [{**each, SIGNATURE: _printed(signature + way)} for each, way in zip(said, ways, strict=True)]
 
     def signer(self, stored: Stored) -> Owner | None:
         """Who signed a message; None if it is not signed by whom it names."""
@@ -76,10 +76,11 @@ def signer(keyring: Keyring, stored: Stored) -> Owner | None:
     """Who of a keyring signed a message; None if it is not signed by whom it names."""
     try:
         owner = Owner(stored.headers[OWNER])
-        signature = base64.b64decode(stored.headers[SIGNATURE], validate=True)
+        sealed = base64.b64decode(stored.headers[SIGNATURE], validate=True)
+        signature, way = sealed[:_SIGNATURE_BYTES], sealed[_SIGNATURE_BYTES:]
         data = signed_bytes(stored.subject, stored.headers, stored.data)
-        if (way := stored.headers.get(WAY)) is not None:
-            data = _WHATS + hash_tree.root(data, base64.b64decode(way, validate=True))
+        if way:
+            data = _WHATS + hash_tree.root(data, way)
     except (KeyError, ValueError, binascii.Error):
         return None
     return owner if keyring.fits(owner, data, signature) else None
