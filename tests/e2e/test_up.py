@@ -22,7 +22,8 @@ from shared.testing.http_server import nobody_listening
 from shared.testing.running import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-STARTS_WITHIN_S = 45
+STARTS_WITHIN_S = 90
+"""What `primum up` gives itself to be ready and to stop, 60 s and 15 s, and a little."""
 FIVE = {"gateway", "detector", "diagnoser", "mitigator", "undo"}
 
 
