@@ -152,6 +152,8 @@ class NatsStream:
 
     async def after(self, filter_: str, sequence: int = 0) -> Sequence[Stored]:
         """Return every message that matches the filter and is newer than `sequence`, oldest first."""
+        if sequence and not await self._has_after(filter_, sequence):
+            return ()
         self._must_be_connected()
         inbox = self._connection.new_inbox()
         found: list[Stored] = []
@@ -173,6 +175,14 @@ class NatsStream:
             self._must_be_allowed(self._direct_get)
             raise LedgerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
         return found
+
+    async def _has_after(self, filter_: str, sequence: int) -> bool:
+        """Whether there is one. Mostly there is not; to look for the next one the server reads all that came since.
+
+        In a ledger of 20,000 messages that took it 1.3 ms of CPU, and the newest one of a subject 0.07 (2.15).
+        """
+        newest = await self.last(filter_)
+        return newest is not None and newest.sequence > sequence
 
     def _more(self, end: Msg) -> bool:
         """Whether the server stopped before the end; raises LedgerUnavailable if it did not read at all."""
