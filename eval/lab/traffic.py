@@ -1,7 +1,6 @@
 """The traffic model: requests enter at the edge and walk the dependencies; errors follow from the cluster."""
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -74,6 +73,7 @@ class Traffic:
         self._kubelet = kubelet
         self.flows: dict[Where, Flow] = {}
         self._calls: dict[Where, float] = {}
+        self._resolved: dict[str, tuple[Where | None, str]] = {}  # in this step: all pods of a workload ask the same
         self._last_log_s: dict[tuple[str, str], float] = {}
         for role, name in shop.services.items():
             direct = shop.rps[role] if role == "edge" else 0.0
@@ -98,6 +98,7 @@ class Traffic:
             for item in self._store.all("EndpointSlice")
         }
         self._calls = dict.fromkeys(self.flows, 0.0)
+        self._resolved.clear()
         outcome: dict[Where, Step] = {}
         for where, flow in self.flows.items():
             direct = flow.direct_rps + (flow.surge - 1.0) * flow.nominal_rps
@@ -155,23 +156,26 @@ class Traffic:
         """Call every dependency; return the share of requests that fail for it, and the slowest answer's p99."""
         fine, slowest_s = 1.0, 0.0
         for name, ratio in instance.image.needs.items():
-            where, trouble = self._resolve(name, instance.container.env)
+            url = instance.container.env.get(name, "")
+            if url not in self._resolved:
+                self._resolved[url] = self._resolve(url)
+            where, trouble = self._resolved[url]
             flow = self.flows.get(where) if where else None
             failing = 1.0 if flow is None or trouble else flow.error_ratio
             if flow is not None and where is not None and not trouble:
                 self._calls[where] += served * ratio
                 slowest_s = max(slowest_s, flow.p99_s)
             if failing > 0.05:
-                text = trouble or f"{instance.container.env[name]} answered 503 to {failing:.0%} of the calls"
+                text = trouble or f"{url} answered 503 to {failing:.0%} of the calls"
                 self._complain(instance, name, f"ERROR upstream {name}: {text}", now_s)
             fine *= 1 - min(1.0, ratio) * failing
         return 1 - fine, slowest_s
 
-    def _resolve(self, name: str, env: Mapping[str, str]) -> tuple[Where | None, str]:
+    def _resolve(self, url: str) -> tuple[Where | None, str]:
         """The service behind an address, or what a client would say of it."""
-        if not env.get(name):
+        if not url:
             return None, "no address is configured"
-        address = _address(env[name])
+        address = _address(url)
         service = self._store.find("Service", *address.where)
         if service is None:
             return None, f"lookup {address.host}: no such host"

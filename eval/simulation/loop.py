@@ -1,8 +1,11 @@
 """An event loop whose time is only a number: when nobody is ready it leaps to the next timer. No clock, no socket."""
 
 import asyncio
-import selectors
-from collections.abc import Coroutine
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -18,29 +21,46 @@ class NothingLeftError(Exception):
     """Everybody waits and nothing will ever wake them: a deadlock."""
 
 
-class _Leap(selectors.SelectSelector):
-    """A selector that never waits for the outside: there is none. Waiting so long means that so long has passed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise NothingLeftError("everybody waits for somebody else")
-        self.now_s = round(self.now_s + max(0.0, timeout), DIGITS)
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
+class VirtualLoop(asyncio.BaseEventLoop):
     """Runs callbacks in the order of their times and, at one time, in the order in which they were asked for."""
 
     def __init__(self) -> None:
-        self._leap = _Leap()
-        super().__init__(self._leap)
+        self._now_s = 0.0
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._asked = itertools.count()
+        super().__init__()
 
     def time(self) -> float:
-        return self._leap.now_s
+        return self._now_s
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(round(when, DIGITS), callback, args, self, context)
+        heapq.heappush(self._timers, (timer.when(), next(self._asked), timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Nothing: it is passed over when its time comes."""
+
+    def _run_once(self) -> None:
+        """Run what is ready; if nothing is, leap to the next timer. The base class would ask a selector and a clock."""
+        ready: deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]  # of the base class, as `call_soon` fills it
+        if not ready:
+            self._leap()
+        while self._timers and self._timers[0][0] <= self._now_s:
+            ready.append(heapq.heappop(self._timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001 - what the base class does here
+
+    def _leap(self) -> None:
+        while self._timers and self._timers[0][2].cancelled():
+            heapq.heappop(self._timers)
+        if not self._timers:
+            raise NothingLeftError("everybody waits for somebody else")
+        self._now_s = max(self._now_s, self._timers[0][0])
 
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds of virtual time."""

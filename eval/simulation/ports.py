@@ -224,7 +224,9 @@ class FarMetrics:
         if isinstance(value, float):
             return (Series(labels={}, value=value, at=at),)
         return tuple(
-            Series(labels=dict(pairs), value=number, at=at) for pairs, number in value.items() if not math.isnan(number)
+            Series.model_construct(labels=dict(pairs), value=number, at=at)  # they are what they must be
+            for pairs, number in value.items()
+            if not math.isnan(number)
         )
 
 
