@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 from eval.lab.rehearsal import BEGINNING
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 DIGITS: Final = 9
 """Time is kept in whole nanoseconds: else two worlds that were told to tick at 198 s tick a hair apart, and a container
 that is due then starts a whole tick later in one of them."""
@@ -34,7 +35,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now_s
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(round(when, DIGITS), callback, args, self, context)
         heapq.heappush(self._timers, (timer.when(), next(self._asked), timer))

@@ -1,11 +1,11 @@
 """One seed, whole: the world, the five services, the faults, the referee; it ends when all is over, or at a breach."""
 
 import asyncio
-import contextlib
 import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,6 +17,7 @@ from eval.lab.kinds import Obj
 from eval.lab.world import World
 from eval.oracles import Key, Objects, restore, written_objects
 from eval.simulation import chaos, ending
+from eval.simulation.bound import MOST_S, EndlessError, bounded
 from eval.simulation.bus import ServerClock, SimBus
 from eval.simulation.cluster import ApiServer, unreachable
 from eval.simulation.loop import VirtualLoop, run
@@ -143,7 +144,8 @@ class Simulation:
 
     def run(self) -> Result:
         """Play it to its end."""
-        with thrift():
+        virtual_s = 0.0
+        with suppress(EndlessError), thrift(), bounded(MOST_S, lambda said: self._bug("somebody", said)):
             virtual_s = run(self.loop, self._play())
             if self._fared and self.referee.broken is None:
                 for breach in ending.harm(self._fared, self._fared_without(virtual_s)):
@@ -365,6 +367,6 @@ def _by_hand(world: World, change: Patch) -> None:
     ref = change.ref
     body = world.store.get(str(ref.kind), ref.namespace, ref.name)
     for edit in change.edits:
-        with contextlib.suppress(ChangeConflict):  # nothing stands where the value would stand in
+        with suppress(ChangeConflict):  # nothing stands where the value would stand in
             body = path.write(body, edit.path, edit.after)
     world.store.replace(str(ref.kind), ref.namespace, ref.name, body)

@@ -11,6 +11,7 @@ from services.detector.look import Look
 from services.detector.memory import Memory
 from services.detector.settings import Settings
 from services.detector.surroundings import Surroundings, View
+from shared.analyzers.unhealthy import why_unwell
 from shared.bus import wakes
 from shared.domain.alert import Alert, AlertStatus
 from shared.domain.cluster import Kind, Ref
@@ -160,10 +161,7 @@ def _seen(root: Ref | None, view: View | None) -> decide.Seen:
     """Look whether the root, or a Service in front of it, is unwell; without a root nothing is."""
     if root is None or view is None:
         return decide.Seen(looked=view is not None)
-    workload = view.snapshot.deployment(root)
-    fronts = [service.ref for service in view.snapshot.services_of(workload)] if workload else []
-    unwell = view.topology.unwell
-    ailing = next((f"{ref}: {unwell[ref].why}" for ref in (root, *fronts) if ref in unwell), None)
+    ailing = why_unwell(root, view.topology.unwell, view.snapshot)
     unread = view.snapshot.unread_in(root.namespace, *_SHOWING_HEALTH)
     return decide.Seen(looked=unread is None, ailing=ailing)
 

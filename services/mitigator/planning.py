@@ -6,6 +6,7 @@ from datetime import timedelta
 from services.mitigator import decide
 from services.mitigator.context import Context
 from services.mitigator.mitigating import carry_out
+from shared.analyzers.unhealthy import unwell, why_unwell
 from shared.domain.cluster import CLUSTER_SCOPED, Kind, Object, Ref
 from shared.domain.errors import ObjectMissing
 from shared.domain.events import (
@@ -125,7 +126,8 @@ async def _start(incident: Incident, plan: Plan, because: str, snapshot: Snapsho
         return
     symptom = await _symptom(incident, context)
     locks = [lock for ref in plan.locked if (lock := await context.ledger.lock(ref)) is not None]
-    if reason := decide.held_back(locks, await _held_objects(plan, snapshot, context), symptom, ailing(before)):
+    ails = ailing(before) or why_unwell(incident.root, unwell(snapshot), snapshot)
+    if reason := decide.held_back(locks, await _held_objects(plan, snapshot, context), symptom, ails):
         await _defer(incident, reason, context)
         return
     transaction = TransactionId(context.identity.new("txn"))

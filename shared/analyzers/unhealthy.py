@@ -41,6 +41,18 @@ def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
     }
 
 
+def why_unwell(root: Ref | None, said: Mapping[Ref, Unwell], snapshot: Snapshot) -> str | None:
+    """Say why a root, or a Service in front of it, is unwell: as long as it is, its incident is not over.
+
+    Who clears an incident and who acts on it ask the same: else one waits for the other for ever.
+    """
+    if root is None:
+        return None
+    workload = snapshot.deployment(root)
+    fronts = [service.ref for service in snapshot.services_of(workload)] if workload else []
+    return next((f"{ref}: {said[ref].why}" for ref in (root, *fronts) if ref in said), None)
+
+
 def _through(services: Mapping[Ref, Unwell], snapshot: Snapshot) -> Iterator[tuple[Ref, Unwell]]:
     """The workloads behind Services whose fault is not their own: they fail, though their pods look well."""
     for ref, found in services.items():

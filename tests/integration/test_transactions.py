@@ -241,6 +241,15 @@ async def test_the_symptom_is_read_anew_before_a_transaction_starts(core: Core) 
     assert (await core.fold(ailing)).state is State.VALIDATING
 
 
+async def test_a_symptom_that_is_gone_holds_nothing_back_while_the_root_ails(core: Core) -> None:
+    """However well the plan's own scope is: the detector does not clear that incident, so it would wait for ever."""
+    broken, rollout = await core.broken_selector(), an_innocent_rollout(core, "orders")
+    incident = await core.diagnosed(rollout, root=broken.object)
+    core.metrics.levels.clear()
+    await core.mitigator().reconcile(incident)
+    assert (await core.fold(incident)).state is State.VALIDATING
+
+
 async def test_nothing_starts_while_the_symptom_recedes_however_often_it_is_looked_at(core: Core) -> None:
     """Two looks at one scrape show a standstill: what recedes is measured again only after the wait."""
     incident, mitigator = await core.diagnosed(an_innocent_rollout(core, "orders")), core.mitigator(pace=1)

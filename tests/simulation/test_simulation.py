@@ -1,12 +1,14 @@
 """The simulation itself: it is the same every time, it holds, and it finds what is put in on purpose."""
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
 
 import pytest
 
+from eval.simulation.bound import EndlessError, bounded
 from eval.simulation.command import play
 from eval.simulation.loop import VirtualLoop, run
 from eval.simulation.plan import draw
@@ -45,6 +47,14 @@ def test_a_process_that_is_killed_while_it_is_frozen_ends() -> None:
         return task.exception()
 
     assert isinstance(run(loop, main()), ProcessKilledError)
+
+
+def test_what_computes_for_ever_is_stopped() -> None:
+    """Where no virtual time passes only the computing itself can be bounded."""
+    told: list[str] = []
+    with pytest.raises(EndlessError), bounded(0.05, told.append):
+        all(True for _ in itertools.repeat(0))
+    assert told == ["it computes for more than 0.05 s"]
 
 
 def test_a_seed_is_the_same_in_another_process_with_other_hashes() -> None:
