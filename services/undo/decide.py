@@ -64,17 +64,19 @@ def fence(transaction: Transaction, seen: Object) -> str | TheirEdit:
     """Say which label fences an object as it stands before: with the steps on it that need not be put back.
 
     Once the label is there nobody can tell our value from the same one that somebody set later. So the label says what
-    was so already; and where there was none, because somebody replaced the object, our values are his.
+    was so already; and where ours was missing, our values are somebody else's. A later transaction may have set its own
+    label over it, but not over a step that is not known to have been done: such a transaction never let its locks go.
     """
     back = None
     for intended in sorted(transaction.intents, key=lambda intent: intent.step, reverse=True):
         if intended.change.ref != seen.ref:
             continue
-        put_back = transaction.put_back(intended.step, seen.mark)
-        match way_back(intended, seen, put_back=put_back, replaced=seen.mark is None):
+        put_back, done = transaction.put_back(intended.step, seen.mark), intended.step in transaction.steps_applied
+        replaced = seen.mark is None or not (done or transaction.marked(seen.mark))
+        match way_back(intended, seen, put_back=put_back, replaced=replaced):
             case NothingToDo():
                 back = intended.step
-            case TheirEdit() as theirs if seen.mark is None:
+            case TheirEdit() as theirs if replaced:
                 return theirs
             case _:
                 break

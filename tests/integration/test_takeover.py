@@ -129,11 +129,12 @@ async def test_an_object_that_somebody_replaced_while_it_was_undone_is_theirs(co
     assert "somebody replaced the object since" in folded.reason
 
 
-async def test_an_object_that_somebody_replaced_before_it_was_fenced_is_theirs(core: Core) -> None:
+@pytest.mark.parametrize("label", [None, "txn-earlier.7.back-0"])
+async def test_what_does_not_bear_our_label_before_it_is_fenced_is_theirs(core: Core, label: str | None) -> None:
     """Where our write never came, or is gone with its label, the value that we planned is somebody's own wish."""
     good = core.spec(core.ref(Kind.SERVICE, "cart"))
     incident, cause, _ = await left_by_a_dead_mitigator(core, "after Intended")
-    core.somebody_edits(cause.object, spec=good)
+    core.somebody_edits(cause.object, spec=good, metadata={"labels": {MARK: label}})
     folded = await core.until(core.undo(), incident, *ENDS)
     assert (folded.state, core.spec(cause.object)) == (State.STUCK, good)
     assert "somebody replaced the object since" in folded.reason
