@@ -243,7 +243,7 @@ async def test_the_symptom_is_read_anew_before_a_transaction_starts(core: Core) 
 
 async def test_a_symptom_that_is_gone_holds_nothing_back_while_the_root_ails(core: Core) -> None:
     """However well the plan's own scope is: the detector does not clear that incident, so it would wait for ever."""
-    broken, rollout = await core.broken_selector(), an_innocent_rollout(core, "orders")
+    broken, rollout = await core.broken_selector(), an_innocent_rollout(core, "shipping")
     incident = await core.diagnosed(rollout, root=broken.object)
     core.metrics.levels.clear()
     await core.mitigator().reconcile(incident)
