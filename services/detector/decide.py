@@ -182,6 +182,9 @@ def watch(  # noqa: PLR0913 - each is one independent piece of the evidence
     match reading.symptom:
         case Symptom.PRESENT if since_s >= relapse_after_s:
             return Relapsed(reading=reading)
+        case Symptom.RECEDING if since_s >= watch_s:
+            # It is compared with the last reading on record, which grows old: below that it may stand for ever.
+            return Relapsed(reading=reading.but(reason=f"not gone in all this time; {reading.reason}"))
         case Symptom.PRESENT | Symptom.RECEDING:
             return None
         case Symptom.GONE | Symptom.UNKNOWN:

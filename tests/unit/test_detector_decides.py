@@ -268,7 +268,9 @@ def test_what_got_stuck_is_a_persons_to_end() -> None:
         (Symptom.PRESENT, WELL, 119, None),
         (Symptom.PRESENT, WELL, 120, Relapsed),
         (Symptom.PRESENT, UNSEEN, 120, Relapsed),
-        (Symptom.RECEDING, AILING, 9999, None),
+        (Symptom.RECEDING, AILING, 599, None),
+        (Symptom.RECEDING, AILING, 600, Relapsed),
+        (Symptom.RECEDING, WELL, 600, Relapsed),
         (Symptom.GONE, AILING, 119, None),
         (Symptom.GONE, AILING, 120, Relapsed),
         (Symptom.UNKNOWN, AILING, 120, Relapsed),
@@ -282,7 +284,7 @@ def test_what_got_stuck_is_a_persons_to_end() -> None:
 def test_a_resolved_incident_is_watched(
     symptom: Symptom, seen: decide.Seen, after_s: float, means: type | None
 ) -> None:
-    """Rates trail a fix, so what lingers has its time; quiet is only what was looked at."""
+    """Rates trail a fix, so what lingers has its time, and no more than that; quiet is only what was looked at."""
     said = watched(State.RESOLVED, symptom, seen, after_s)
     assert said is None if means is None else isinstance(said, means)
 
