@@ -166,7 +166,7 @@ def _is_a_persons_to_end(incident: Incident) -> bool:
     return incident.state is State.ESCALATED and any(known.outcome is Outcome.STUCK for known in incident.transactions)
 
 
-def watch(  # noqa: PLR0913 - each is one independent piece of the evidence
+def watch(  # noqa: PLR0911, PLR0913 - each is one independent piece of the evidence, one return an outcome
     incident: Incident,
     reading: SymptomReading,
     seen: Seen,
