@@ -208,6 +208,7 @@ async def test_a_port_that_is_taken_is_an_error_before_anything_starts(tmp_path:
     assert "--port" in said
 
 
+@pytest.mark.timeout(STARTS_WITHIN_S + 10)
 async def test_what_can_never_work_ends_it_with_the_services_word(tmp_path: Path) -> None:
     """No kubeconfig at all: it does not restart for ever what refuses to start."""
     ran = await CommandLine(tmp_path)("up", "--port", "0", timeout_s=STARTS_WITHIN_S)
