@@ -18,6 +18,8 @@ from shared.domain.events import Owner
 _ALL: Final = ">"
 _TAKEN: Final = b"taken"
 _LET_GO: Final = b""
+_FORGOTTEN_LATE: Final = timedelta(seconds=2)
+"""A server forgets by when it stored a word, and up to a quarter of a second late: until then one is over, no more."""
 
 
 class _SignedBucket:
@@ -45,7 +47,7 @@ class _SignedBucket:
         oldest = clock.now - timedelta(seconds=clock.max_age_s)
         refusals = [(each, self._why_refused(each, oldest)) for each in stored]
         for each, why in refusals:
-            if why is not None:
+            if why is not None and not (why is Refusal.REPLAYED and _made_at(each) >= oldest - _FORGOTTEN_LATE):
                 self._refused.note(each, why)
         counting = [each for each, why in refusals if why is None]
         return stored[-1].sequence, sorted(counting, key=_made_at)
