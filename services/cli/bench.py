@@ -65,7 +65,10 @@ def memory(
     seed: Annotated[int, typer.Option(help="Draws what is wrong with whom.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Take incidents through all five services to their end, and watch what their processes hold. Some minutes."""
+    """Take incidents through all five services to their end, and watch what their processes hold.
+
+    A quarter of an hour; Ctrl-C prints what was measured so far.
+    """
     from eval.memory import bench as it
 
     raise typer.Exit(it.main(it.Options(alerts, incidents, starts, seed, as_json)))
