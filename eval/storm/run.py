@@ -169,7 +169,7 @@ async def storm(seed: int, count: int, size: int, sabotage: str | None, *, whole
             async with supervisor, connected(supervisor.nats_url, _operator(supervisor)) as connection:
                 pair = Pair(supervisor.gateway_url, supervisor.token, stands.prometheus_url, rng)
                 began_at = SystemClock().now()
-                stands.error_ratios = drawing.ratios
+                stands.fail(drawing.ratios)
                 early, rest = _early_first(alerts)
                 async with pair:
                     await pair.fire(early)

@@ -58,6 +58,11 @@ class Standing:
         path.write_text(json.dumps(config))
         return path
 
+    def fail(self, error_ratios: Mapping[Where, float]) -> None:
+        """Let requests fail from now on, and scrape it: whoever fires an alert has seen it in Prometheus before."""
+        self.error_ratios = error_ratios
+        self._scrape(_now().timestamp())
+
     def add(self, workload: Workload) -> None:
         """Deploy one more, well, with its traffic; its namespace and its nodes are there."""
         plant_workload(self.store, workload)
