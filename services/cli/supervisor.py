@@ -287,10 +287,13 @@ class Supervisor:
             **self._env.get(service_of(name), {}),
         }
 
-    def _remember(self) -> None:
+    def _write_down(self) -> None:
         pids = {name: child.pid for name, child in self._children.items()} | {"nats": self.nats_pid}
+        leftovers.remember(self.runtime_dir, {name: pid for name, pid in pids.items() if pid is not None})
+
+    def _remember(self) -> None:
         try:
-            leftovers.remember(self.runtime_dir, {name: pid for name, pid in pids.items() if pid is not None})
+            self._write_down()
         except OSError as error:  # on a full disk the services matter more than the note of them
             self._log.error("what runs now could not be written down", folder=str(self.runtime_dir), error=str(error))
 
@@ -311,11 +314,13 @@ class Supervisor:
                     if (url := self.url_of(name)) and await _is_ready(http, f"{url}/ready"):
                         waiting.discard(name)
                 if waiting and self._clock.monotonic_s() > deadline_s:
+                    self._write_down()
                     raise self._not_ready(sorted(waiting))
                 await self._clock.sleep(_LOOK_EVERY_S)
 
     def _check_life(self, child: Child) -> None:
         if child.refused or child.restarts >= _DEATHS_AT_START:
+            self._write_down()  # if it cannot be, that is why: whoever cannot write can say nothing in a log either
             raise PrimumError(f"{child.name} does not start: {child.last_words}")
 
     def _not_ready(self, waiting: list[str]) -> PrimumError:

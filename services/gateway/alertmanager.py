@@ -70,7 +70,7 @@ class _Envelope(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     version: str
-    truncated_alerts: int = Field(default=0, alias="truncatedAlerts")
+    truncated_alerts: int = Field(default=0, ge=0, alias="truncatedAlerts")
 
 
 class _Payload(_Envelope):

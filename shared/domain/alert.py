@@ -56,5 +56,6 @@ class Alert(Frozen):
     def delivery_id(self) -> str:
         """Equal for exact repeats and for the two senders of an HA pair; another for anything that says more."""
         ends = self.ends_at.isoformat() if self.ends_at and self.status is AlertStatus.RESOLVED else ""
-        said = f"{self.cluster}\0{self.fingerprint}\0{self.status}\0{self.starts_at.isoformat()}\0{ends}"
+        labels = sorted(self.labels.items())  # a sender may give one fingerprint to two alerts
+        said = f"{self.cluster}\0{self.fingerprint}\0{self.status}\0{self.starts_at.isoformat()}\0{ends}\0{labels}"
         return hashlib.sha256(said.encode()).hexdigest()[:32]

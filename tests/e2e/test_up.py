@@ -16,7 +16,9 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from services.cli.child import Child, Program
+from services.cli.supervisor import Supervisor, SupervisorSettings
 from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
 from shared.testing.command_line import CommandLine, Ran
 from shared.testing.http_server import nobody_listening
 from shared.testing.running import until
@@ -231,6 +233,15 @@ async def test_a_data_folder_that_cannot_be_written_is_an_error_with_advice(tmp_
     *_, last = ran.err.splitlines()
     assert ran.status == 2
     assert last.startswith(f"error: the data folder {tmp_path} cannot be written")
+
+
+async def test_a_folder_that_filled_up_is_why_a_service_does_not_start(tmp_path: Path) -> None:
+    """Nobody could write a log there: it was said that the service said nothing, and not that the disk is full."""
+    (tmp_path / "runtime" / "processes.json").mkdir(parents=True)
+    settings = SupervisorSettings(data_dir=tmp_path, port=0)
+    refusing = {"gateway": {"PRIMUM_CONCURRENCY": "none"}}
+    with pytest.raises(PrimumError, match=f"the data folder {tmp_path} cannot be written"):
+        await Supervisor(settings, env=refusing, disabled=FIVE - {"gateway"}).start()
 
 
 async def test_a_service_that_cannot_be_started_now_is_started_later(tmp_path: Path) -> None:

@@ -147,6 +147,19 @@ def test_what_the_sender_cut_off_is_known() -> None:
     assert parse(payload(posted(), truncatedAlerts=12), CLUSTER).truncated == 12
 
 
+def test_less_than_nothing_cannot_have_been_cut_off() -> None:
+    """It is refused before anything is stored: it was stored and answered 500, and so sent again for ever."""
+    with pytest.raises(PayloadInvalid, match="truncatedAlerts"):
+        parse(payload(posted(), truncatedAlerts=-1), CLUSTER)
+
+
+def test_a_fingerprint_that_a_sender_uses_twice_hides_no_alert() -> None:
+    """What says other labels is another delivery: the second was answered 202, and dropped as a repeat of the first."""
+    first, second = parse(payload(posted(), posted(labels={"alertname": "DiskFull"})), CLUSTER).alerts
+    assert first.fingerprint == second.fingerprint
+    assert first.delivery_id != second.delivery_id
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
