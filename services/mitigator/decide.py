@@ -257,8 +257,8 @@ def judge(  # noqa: PLR0913 - each is one independent piece of the evidence
     outcome = keep_or_undo(
         verdict,
         latest.symptom,
+        transaction.plan.cause,
         cause_gone=cause_gone and not postconditions_unmet,
-        circumstantial=transaction.plan.cause.circumstantial,
     )
     return _outcome(transaction, outcome, verdict, latest)
 

@@ -28,6 +28,10 @@ CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})
 """Causes named by timing alone. That they are gone after an action proves nothing: only the symptom can."""
 
 
+LOAD: Final = frozenset({CauseCode.CPU_SATURATED})
+"""Causes that are load. More replicas share any load, whatever sends it: that it weighs less on each proves nothing."""
+
+
 class EvidenceSource(StrEnum):
     """Where a piece of evidence can be looked up."""
 
@@ -64,6 +68,10 @@ class Cause(Finding):
     @property
     def circumstantial(self) -> bool:
         return self.code in CIRCUMSTANTIAL
+
+    @property
+    def load(self) -> bool:
+        return self.code in LOAD
 
     def is_same(self, finding: Finding) -> bool:
         return (self.code, self.object) == (finding.code, finding.object)

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from shared.domain.cause import Cause
 from shared.domain.events import UndoWhy
 from shared.domain.frozen import Frozen
 from shared.domain.health import Symptom, SymptomReading, Verdict, VerdictWord
@@ -35,13 +36,16 @@ class NotYet(Frozen):
 
 
 def keep_or_undo(
-    verdict: Verdict, symptom: SymptomReading, *, cause_gone: bool, circumstantial: bool
+    verdict: Verdict, symptom: SymptomReading, cause: Cause, *, cause_gone: bool
 ) -> Keep | KeepMoreToDo | TakeBack:
     """Keep only what made nothing worse and either helped or removed its cause; take back everything else.
 
-    A circumstantial cause (timing alone) is never seen to be removed: only the symptom speaks for it.
+    A circumstantial cause (timing alone) is never seen to be removed: only the symptom speaks for it. Nor is load that
+    more replicas share, while the symptom stays and the scope itself is no better off: it may come from elsewhere, and
+    one workload after the other would be scaled for nothing.
     """
-    removed = cause_gone and not circumstantial
+    removed = cause_gone and not cause.circumstantial
+    shared_out = cause.load and verdict.word is not VerdictWord.BETTER
     if verdict.word is VerdictWord.WORSE:
         return TakeBack(why=UndoWhy.WORSE, reason=verdict.reason)
     if verdict.word is VerdictWord.INCONCLUSIVE:
@@ -53,12 +57,12 @@ def keep_or_undo(
             return Keep(
                 unproven=True, reason=f"its cause is mended; the symptom could not be measured: {symptom.reason}"
             )
-        case Symptom.PRESENT if removed:
+        case Symptom.PRESENT if removed and not shared_out:
             return KeepMoreToDo(reason=f"its cause is mended, and yet {symptom.reason}: another cause remains")
         case _:
-            return TakeBack(
-                why=UndoWhy.DID_NOT_HELP, reason=f"the cause is still there and the symptom too: {symptom.reason}"
-            )
+            cause_is = "is not seen any more, which proves nothing" if cause_gone else "is still there"
+            reason = f"{cause.code} {cause_is}, and the symptom is {symptom.symptom}: {symptom.reason}"
+            return TakeBack(why=UndoWhy.DID_NOT_HELP, reason=reason)
 
 
 def when(  # noqa: PLR0913 - each is one independent piece of the evidence

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.cause import CauseCode
 from shared.domain.events import UndoWhy
 from shared.domain.health import Symptom, VerdictWord
 from shared.judge.keep_or_undo import MIN_SAMPLES, Keep, KeepMoreToDo, NotYet, TakeBack, keep_or_undo, when
-from shared.testing.builders import T0, a_reading, a_verdict
+from shared.testing.builders import T0, a_cause, a_reading, a_verdict
 
 W, S = VerdictWord, Symptom
 
@@ -30,20 +31,27 @@ def test_keep_only_what_made_nothing_worse_and_helped_or_removed_its_cause(
     verdict: VerdictWord, symptom: Symptom, *, cause_gone: bool, outcome: type
 ) -> None:
     """Everything else is taken back."""
-    said = keep_or_undo(a_verdict(verdict), a_reading(symptom), cause_gone=cause_gone, circumstantial=False)
+    said = keep_or_undo(a_verdict(verdict), a_reading(symptom), a_cause(), cause_gone=cause_gone)
     assert isinstance(said, outcome)
 
 
 def test_a_circumstantial_cause_is_never_seen_to_be_removed() -> None:
     """That a suspected rollout is gone proves nothing while the symptom stays."""
-    said = keep_or_undo(a_verdict(W.SAME), a_reading(S.PRESENT), cause_gone=True, circumstantial=True)
+    said = keep_or_undo(a_verdict(W.SAME), a_reading(S.PRESENT), a_cause(CauseCode.RECENT_ROLLOUT), cause_gone=True)
     assert isinstance(said, TakeBack)
     assert said.why is UndoWhy.DID_NOT_HELP
 
 
+@pytest.mark.parametrize(("verdict", "outcome"), [(W.SAME, TakeBack), (W.BETTER, KeepMoreToDo)])
+def test_that_more_replicas_share_a_load_proves_nothing(verdict: VerdictWord, outcome: type) -> None:
+    """The symptom stays, so the load may be another fault's doing; kept only if its own scope is better off."""
+    said = keep_or_undo(a_verdict(verdict), a_reading(S.PRESENT), a_cause(CauseCode.CPU_SATURATED), cause_gone=True)
+    assert isinstance(said, outcome)
+
+
 def test_what_is_kept_without_a_measured_symptom_is_flagged() -> None:
     """Structural evidence stands, and a person is told that it is all there is."""
-    said = keep_or_undo(a_verdict(W.BETTER), a_reading(S.UNKNOWN), cause_gone=True, circumstantial=False)
+    said = keep_or_undo(a_verdict(W.BETTER), a_reading(S.UNKNOWN), a_cause(), cause_gone=True)
     assert isinstance(said, Keep)
     assert said.unproven
 
