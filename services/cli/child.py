@@ -55,7 +55,7 @@ class Child:
 
     @property
     def last_words(self) -> str:
-        """The last line that it wrote; of a line of its log, the reason."""
+        """The last line that it wrote; of a line of its log, the reason and what to do."""
         lines = self._log_file.read_text(errors="replace").strip().splitlines() if self._log_file.exists() else []
         return _reason(lines[-1])[-500:] if lines else "it said nothing"
 
@@ -137,4 +137,7 @@ def _reason(line: str) -> str:
         said = json.loads(line)
     except ValueError:  # a traceback's end, or a library's own words
         return line
-    return str(said.get("reason") or said.get("event") or line) if isinstance(said, dict) else line
+    if not isinstance(said, dict):
+        return line
+    words = [str(said.get("reason") or said.get("event") or line), str(said.get("advice") or "")]
+    return ": ".join(filter(None, words))

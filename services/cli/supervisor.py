@@ -5,7 +5,7 @@ import fcntl
 import functools
 import os
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -145,7 +145,9 @@ class Supervisor:
             # Ports that stay: Alertmanager was told them, and a restarted gateway must come back there.
             for name in replicas_of("gateway", self._settings.replicas):
                 self._ports[name] = _free_port(self._settings.host, 0 if self._ports else self._settings.port)
+            remade = nkey.lost(self.keys_dir)
             known = nkey.make(self.keys_dir)
+            self._warn_of_new_keys(remade)
             self._warn_of_exposed_keys()
             await self._start_nats(authorization(known))
             await self._set_up_bus()
@@ -172,6 +174,11 @@ class Supervisor:
         self._forget("processes")
         self._lock.close()
         self._lock = None
+
+    def _warn_of_new_keys(self, names: Sequence[str]) -> None:
+        advice = "on a NATS of your own: `primum bus keys`, and let the server reload the users that it writes"
+        for name in names:
+            self._log.warning("a seed was gone, and a new key was made", of=name, advice=advice)
 
     def _warn_of_exposed_keys(self) -> None:
         for name in nkey.HOLDERS_OF_KEYS:

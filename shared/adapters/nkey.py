@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -196,6 +196,12 @@ def make(folder: Path) -> Mapping[str, tuple[str, ...]]:
             fresh.chmod(_PUBLIC)
             fresh.rename(folder / KEYRING)
     return known
+
+
+def lost(folder: Path) -> Sequence[str]:
+    """Name those whom the keyring knows and whose seed is gone: `make` makes them another. Raises PrimumError."""
+    known = public_keys(folder / KEYRING) if (folder / KEYRING).exists() else {}
+    return [name for name in known if not seed_file(folder, name).exists()]
 
 
 def exposed(seed: Path | None, keyring: Path | None) -> Iterator[str]:

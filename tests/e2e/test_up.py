@@ -244,6 +244,14 @@ async def test_a_folder_that_filled_up_is_why_a_service_does_not_start(tmp_path:
         await Supervisor(settings, env=refusing, disabled=FIVE - {"gateway"}).start()
 
 
+async def test_the_last_words_of_a_service_say_what_to_do(tmp_path: Path) -> None:
+    """Its log has the advice beside the reason; the last line of `primum up` had the reason alone."""
+    (tmp_path / "any.log").write_text('{"event": "waiting", "reason": "no NATS answers", "advice": "include it"}\n')
+    log: FilteringBoundLogger = structlog.wrap_logger(structlog.ReturnLogger())
+    child = Child(Program("any", "this", {}), log_dir=tmp_path, clock=SystemClock(), log=log, on_start=lambda: None)
+    assert child.last_words == "no NATS answers: include it"
+
+
 async def test_a_service_that_cannot_be_started_now_is_started_later(tmp_path: Path) -> None:
     """Its log cannot be opened, as on a full disk; when that is mended it runs."""
     in_the_way = tmp_path / "logs"

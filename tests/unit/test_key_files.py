@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.nkey import HOLDERS_OF_KEYS, KEYRING, exposed, load_key, load_keyring, make, public_keys, seed_file
+from shared.adapters.nkey import (
+    HOLDERS_OF_KEYS,
+    KEYRING,
+    exposed,
+    load_key,
+    load_keyring,
+    lost,
+    make,
+    public_keys,
+    seed_file,
+)
 from shared.adapters.seal import load
 from shared.domain.errors import PrimumError
 from shared.domain.events import Owner
@@ -111,3 +121,12 @@ def test_what_others_can_read_or_write_is_said(tmp_path: Path) -> None:
     assert "undo.nk can be read by every user of this machine: chmod 600" in reads
     assert "keyring.json can be written by every user of this machine: chmod 644" in writes
     assert load_key(seed).seed not in reads
+
+
+def test_a_seed_that_is_gone_is_named(tmp_path: Path) -> None:
+    """Another key is made for it, which a NATS of one's own does not know: `primum up` says so before."""
+    assert lost(tmp_path) == []
+    make(tmp_path)
+    assert lost(tmp_path) == []
+    seed_file(tmp_path, "undo").unlink()
+    assert lost(tmp_path) == ["undo"]
