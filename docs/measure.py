@@ -110,13 +110,27 @@ def by_victim(kept: Sequence[Recording]) -> str:
             "missed": int(row["missed"]),
             "skipped": int(bool(row["skipped"])),
             "red": int(not row["ok"] and not row["skipped"]),
-            **{name: row[name] for name in ("victim", "incidents", "lost", "doubled", "orphaned", "residue")},
+            **{
+                name: row[name] for name in ("victim", "incidents", "untried", "lost", "doubled", "orphaned", "residue")
+            },
         }
         for row in kept[0].result["rows"]
     ]
     return table(
         added(rows, "victim"),
-        ("victim", "moments", "incidents", "lost", "doubled", "orphaned", "residue", "red", "missed", "skipped"),
+        (
+            "victim",
+            "moments",
+            "incidents",
+            "untried",
+            "lost",
+            "doubled",
+            "orphaned",
+            "residue",
+            "red",
+            "missed",
+            "skipped",
+        ),
     )
 
 
@@ -266,8 +280,9 @@ def _part(name: str) -> str:
     if not (recordings := kept(name)):
         return "Not measured yet."
     last = recordings[-1]
-    commands = " and ".join(f"`primum {each.command} --json`: {each.status}" for each in recordings)
-    said = f"{commands}; {last.at[:10]}, commit {last.commit}, {last.machine}."
+    commands = ", ".join(f"`primum {each.command} --json`" for each in recordings)
+    ended = ", ".join(str(status) for status in dict.fromkeys(each.status for each in recordings))
+    said = f"{commands}: exit status {ended}; {last.at[:10]}, commit {last.commit}, {last.machine}."
     return f"{MEASUREMENTS[name].draw(recordings)}\n\n{said}"
 
 

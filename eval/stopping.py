@@ -39,5 +39,7 @@ def run(main: Coroutine[Any, Any, _Result]) -> _Result:
         return asyncio.run(guarded())
     except asyncio.CancelledError:
         if told:
+            # All is ended; one more Ctrl-C while Python goes would make a death by signal of it.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt from None
         raise

@@ -34,7 +34,8 @@ class Traffic(Frozen):
 
     @property
     def error_ratio(self) -> float:
-        return self.errors / self.requests if self.requests > 0 else 0.0
+        """Between 0 and 1: errors are asked for a moment after requests, and may be a scrape ahead of them."""
+        return min(1.0, self.errors / self.requests) if self.requests > 0 else 0.0
 
     def since(self, earlier: "Traffic") -> "Traffic":
         """What was counted since an earlier reading; a counter that fell was reset, and counts from zero."""
