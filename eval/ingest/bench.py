@@ -267,5 +267,6 @@ def _in_words(found: Mapping[str, Any]) -> str:
 def _row(name: str, said: Mapping[str, Any]) -> str:
     return (
         f"  {name:10}  {said['rate_per_s']:>7,} alerts/s (raw {said['raw_rate_per_s']:,}; round by round "
-        f"{said['of_raw_ratio']:.0%} of it), acknowledged after {said['ack_p50_ms']} ms p50, {said['ack_p99_ms']} ms p99"
+        f"{said['of_raw_ratio']:.0%} of it), "
+        f"acknowledged after {said['ack_p50_ms']} ms p50, {said['ack_p99_ms']} ms p99"
     )
