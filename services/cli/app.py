@@ -69,7 +69,9 @@ def up(  # noqa: PLR0913 - one parameter an option
     nats_url: Annotated[str | None, typer.Option(help="A NATS to use; without one, one is started.")] = None,
     host: Annotated[str | None, typer.Option(help="Where the gateway listens.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Its port; 0 takes a free one.", show_default="8321")] = None,
-    mode: Annotated[str | None, typer.Option(help="observe, suggest or act.", show_default="observe")] = None,
+    mode: Annotated[
+        str | None, typer.Option(envvar="PRIMUM_MODE", help="observe, suggest or act.", show_default="observe")
+    ] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:

@@ -87,4 +87,4 @@ def bad_setting(error: ValidationError) -> PrimumError:
     """Say of the first wrong setting which it is and why, not what it holds."""
     first = error.errors(include_url=False)[0]
     name = "_".join(("PRIMUM", *map(str, first["loc"]))).upper()
-    return PrimumError(f"{name}: {first['msg']}")
+    return PrimumError(f"{name}: {first['msg'].removeprefix('Value error, ')}")

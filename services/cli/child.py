@@ -60,7 +60,7 @@ class Child:
         return _reason(lines[-1])[-500:] if lines else "it said nothing"
 
     async def run(self) -> None:
-        """Keep it running until `stop`."""
+        """Keep it running until `stop`; what refuses at its very first start is left to whoever asked for it."""
         wait_s = _FIRST_WAIT_S
         while not self._stopping.is_set():
             began_s = self._clock.monotonic_s()
@@ -68,6 +68,8 @@ class Child:
             if self._stopping.is_set():
                 return
             self.refused = status == REFUSED
+            if self.refused and not self.restarts:
+                return
             wait_s = _FIRST_WAIT_S if self._clock.monotonic_s() - began_s >= _STEADY_AFTER_S else wait_s
             self.restarts += 1
             self._log.warning(

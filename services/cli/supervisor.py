@@ -1,6 +1,7 @@
 """`primum up` in one object: an embedded NATS unless there is one, the five services, and a new start for what dies."""
 
 import asyncio
+import errno
 import fcntl
 import functools
 import os
@@ -146,6 +147,7 @@ class Supervisor:
             for name in replicas_of("gateway", self._settings.replicas):
                 self._ports[name] = _free_port(self._settings.host, 0 if self._ports else self._settings.port)
             remade = nkey.lost(self.keys_dir)
+            self._log.info("Primum starts", logs=str(self.log_dir))
             known = nkey.make(self.keys_dir)
             self._warn_of_new_keys(remade)
             self._warn_of_exposed_keys()
@@ -363,12 +365,20 @@ def _free_port(host: str, port: int) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
-            raise PrimumError(
-                f"the gateway cannot listen on {host}:{port} ({error.strerror})",
-                advice="choose another with --port or PRIMUM_PORT",
-            ) from error
+        except (OSError, UnicodeError) as error:
+            raise _not_ours(host, port, error) from error
         return int(probe.getsockname()[1])
+
+
+def _not_ours(host: str, port: int, error: OSError | UnicodeError) -> PrimumError:
+    """Say why nobody can listen there: it is the host's fault if that is no name, or one of another machine."""
+    why = error.strerror if isinstance(error, OSError) else "no host has such a name"
+    by_the_host = not isinstance(error, OSError) or isinstance(error, socket.gaierror)
+    if by_the_host or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+        advice = "name an address of this machine with --host or PRIMUM_HOST"
+    else:
+        advice = "choose another with --port or PRIMUM_PORT"
+    return PrimumError(f"the gateway cannot listen on {host}:{port} ({why})", advice=advice)
 
 
 def _unwritable(data: Path, error: OSError) -> PrimumError:

@@ -11,10 +11,16 @@ import structlog
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
+from services.cli.bus import bad_setting
 from services.cli.supervisor import Supervisor, SupervisorSettings
+from shared.adapters.kubernetes_api import connect
 from shared.adapters.system import SystemClock
-from shared.domain.errors import PrimumError
+from shared.bus.ending import cancelled
+from shared.bus.settings import ObserverSettings
+from shared.domain.errors import ClusterForbidden, ClusterUnavailable, PrimumError
+from shared.domain.ids import ClusterName
 from shared.domain.policy import Mode
+from shared.ports.cluster import Cluster
 
 
 class Options(NamedTuple):
@@ -31,11 +37,37 @@ class Options(NamedTuple):
 
 def up(options: Options) -> int:
     """Run until Ctrl-C or SIGTERM; return the exit status. Raises PrimumError."""
-    supervisor = Supervisor(_settings(options), everywhere=_everywhere(options), log=_log())
-    return asyncio.run(_until_told(supervisor))
+    settings, everywhere = _settings(options), _everywhere(options)
+    seeing = _seeing(options, settings)
+    return asyncio.run(_run(Supervisor(settings, everywhere=everywhere, log=_log()), seeing))
 
 
-async def _until_told(supervisor: Supervisor) -> int:
+async def _run(supervisor: Supervisor, seeing: ObserverSettings) -> int:
+    """Run it beside one look at the cluster. Raises ClusterUnavailable at once for a kubeconfig that never works."""
+    name = ClusterName(seeing.cluster)
+    async with connect(seeing.kubeconfig, seeing.kube_context, name, seeing.kube_timeout_s) as cluster:
+        looking = asyncio.create_task(_look(cluster))
+        try:
+            return await _until_told(supervisor, looking)
+        finally:
+            await cancelled([looking])
+
+
+async def _look(cluster: Cluster) -> str:
+    """Return why nothing can be seen, if so: it may come later, and an incident is no good time to learn of it."""
+    try:
+        await cluster.snapshot()
+    except (ClusterUnavailable, ClusterForbidden) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def _warn_of(looking: asyncio.Task[str]) -> None:
+    if not looking.cancelled() and (why := looking.result()):
+        print(f"warning: the cluster cannot be looked at now: {why}; Primum goes on", file=sys.stderr, flush=True)
+
+
+async def _until_told(supervisor: Supervisor, looking: asyncio.Task[str]) -> int:
     told, loop, clock = asyncio.Event(), asyncio.get_running_loop(), SystemClock()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
@@ -47,6 +79,7 @@ async def _until_told(supervisor: Supervisor) -> int:
         if starting.done():
             await starting
             _say_where(supervisor, clock.monotonic_s() - began_s)
+            looking.add_done_callback(_warn_of)
             await stopping
         print("stopping", flush=True)
     finally:
@@ -77,6 +110,19 @@ def _settings(options: Options) -> SupervisorSettings:
         raise PrimumError(
             f"{where} cannot be {first['input']!r}", advice=f"correct it, or PRIMUM_{where.upper()}"
         ) from error
+
+
+def _seeing(options: Options, settings: SupervisorSettings) -> ObserverSettings:
+    """What every service that looks will read; raises PrimumError for what each of them would refuse."""
+    said = {
+        "nats_url": settings.nats_url or ObserverSettings.model_fields["nats_url"].default,
+        "kubeconfig": options.kubeconfig,
+        "kube_context": options.context,
+    }
+    try:
+        return ObserverSettings.model_validate({name: value for name, value in said.items() if value is not None})
+    except ValidationError as error:
+        raise bad_setting(error) from error
 
 
 def _everywhere(options: Options) -> dict[str, str]:

@@ -3,13 +3,35 @@
 import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 _YEAR_S: Final = 366 * 24 * 3600
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=_YEAR_S, allow_inf_nan=False)]
 """A time that passes: none, not a number or for ever would fail much later, in the middle of an incident."""
+_NATS_SCHEMES: Final = ("nats", "tls", "ws", "wss")
+
+
+def _of_nats(url: str) -> str:
+    """Return it, if a NATS can be there: what never can be would be tried for ever. Unsaid: it may hold a password."""
+    if not all(_names_a_server(part) for part in url.split(",")):
+        raise ValueError("it must be nats://HOST:PORT (or tls, ws, wss), several with commas between")
+    return url
+
+
+def _names_a_server(url: str) -> bool:
+    with_scheme = "://" in url
+    try:
+        parts = urlsplit(url if with_scheme else f"nats://{url}")
+        port = parts.port
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False
+    return parts.scheme in _NATS_SCHEMES and bool(parts.hostname) and (with_scheme or port is not None)
+
+
+NatsUrl: TypeAlias = Annotated[str, AfterValidator(_of_nats)]
 
 
 class BusSettings(BaseSettings):
@@ -17,7 +39,7 @@ class BusSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PRIMUM_", frozen=True, extra="ignore")
 
-    nats_url: str = "nats://127.0.0.1:4222"
+    nats_url: NatsUrl = "nats://127.0.0.1:4222"
     nats_timeout_s: Seconds = 5
     nats_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of each stream: 3 in production."""

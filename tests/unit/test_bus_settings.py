@@ -1,6 +1,7 @@
 """Settings of the services: from the environment, or a clear refusal."""
 
 import pytest
+from pydantic import ValidationError
 
 from services.mitigator.settings import Settings
 from shared.bus.settings import ServiceSettings, load
@@ -51,3 +52,16 @@ def test_what_would_fail_in_the_middle_of_an_incident_is_refused_at_the_start(
         load(Settings)
     assert end.value.code == 2
     assert name.lower() in capsys.readouterr().err.lower()
+
+
+@pytest.mark.parametrize("url", ["foo", "http://nats:4222", "nats://", "nats://nats:many", "nats://nats,foo"])
+def test_where_no_nats_can_be_is_refused(url: str) -> None:
+    """It would be tried for ever."""
+    with pytest.raises(ValidationError, match="nats://HOST:PORT"):
+        ServiceSettings(nats_url=url)
+
+
+@pytest.mark.parametrize("url", ["nats:4222", "nats://nats", "tls://ada:s3cret@[::1]:4222", "nats://a:1,nats://b:2"])
+def test_where_a_nats_can_be_is_taken(url: str) -> None:
+    """With a scheme or a port, one or several."""
+    assert ServiceSettings(nats_url=url).nats_url == url
