@@ -1,8 +1,8 @@
 """The order of things in the diagnoser: look, find, rank, say."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -50,6 +50,8 @@ class Context:
     clock: Clock
     settings: Settings
     log: FilteringBoundLogger
+    waiting: dict[IncidentId, datetime] = field(default_factory=dict)
+    """The incidents for which the cluster did not answer, by when it last did not."""
 
 
 async def reconcile(incident_id: IncidentId, context: Context) -> None:
@@ -58,23 +60,33 @@ async def reconcile(incident_id: IncidentId, context: Context) -> None:
     if incident.state is State.DETECTED:
         incident = await context.ledger.append(incident, DiagnosisStarted())
     if incident.state is not State.DIAGNOSING:
+        context.waiting.pop(incident_id, None)
         return
-    await context.activities.doing(f"diagnosing:{incident_id}")
+    await context.activities.doing(_waits(context) or f"diagnosing:{incident_id}")
     try:
         await _diagnose(incident, context)
     finally:
-        await context.activities.doing("idle")
+        await context.activities.doing(_waits(context) or "idle")
+
+
+def _waits(context: Context) -> str | None:
+    """Say so while the cluster does not answer; not longer than any diagnosis would: somebody else may have made it."""
+    oldest = context.clock.now() - timedelta(seconds=context.settings.look_deadline_s)
+    waiting = [incident for incident, at in context.waiting.items() if at > oldest]
+    return f"waiting-for-the-cluster:{waiting[0]}" if waiting else None
 
 
 async def _diagnose(incident: Incident, context: Context) -> None:
     try:
         snapshot = await _look(context)
     except ClusterForbidden as refusal:
+        context.waiting.pop(incident.id, None)
         await context.ledger.append(incident, CouldNotLook(reason=str(refusal)))
         return
     except ClusterUnavailable as failure:
         await _could_not_look(incident, failure, context)
         return
+    context.waiting.clear()
     alerts = await _alerts(incident, context)
     topology = Topology.of(snapshot)
     found = findings(snapshot)
@@ -111,7 +123,11 @@ async def _could_not_look(incident: Incident, failure: ClusterUnavailable, conte
     settings = context.settings
     since = incident.updated_at or context.clock.now()
     if context.clock.now() - since < timedelta(seconds=settings.look_deadline_s):
+        if incident.id not in context.waiting:
+            context.log.warning("the cluster cannot be looked at", incident=incident.id, reason=str(failure))
+        context.waiting[incident.id] = context.clock.now()
         raise Retry(f"the cluster cannot be looked at: {failure}", after_s=settings.look_again_s) from failure
+    context.waiting.pop(incident.id, None)
     reason = f"the cluster could not be looked at for {settings.look_deadline_s:.0f} s: {failure}"
     await context.ledger.append(incident, CouldNotLook(reason=reason))
 

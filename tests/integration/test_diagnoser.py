@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import structlog
 from nats.aio.client import Client
+from structlog.testing import capture_logs
 
 from eval.lab.lab import Lab
 from services.diagnoser import app
@@ -197,6 +199,32 @@ async def test_a_silent_cluster_is_asked_again_until_the_deadline(
     assert state is State.ESCALATED
     assert isinstance(event, CouldNotLook)
     assert "for 60 s" in event.reason
+
+
+async def test_while_the_cluster_is_silent_it_says_that_it_waits_for_it(
+    bus: MemoryBus, clock: VirtualClock, lab: Lab, tmp_path: Path
+) -> None:
+    """To whoever asks what it does, and once as a warning in its log; until the cluster answers, or it gives up."""
+    await open_incident(bus, lab)
+    asked = MemoryActivities(bus, Owner.DIAGNOSER)
+    async with connect(lab.kubeconfig(tmp_path / "kubeconfig"), None, ClusterName("lab"), timeout_s=0.2) as cluster:
+        with capture_logs() as said:
+            of_it = replace(context(bus, cluster), log=structlog.get_logger())
+            lab.faults.hang("pods")
+            for _ in range(2):
+                with pytest.raises(Retry):
+                    await reconcile(INCIDENT, of_it)
+                assert await asked.all() == {Owner.DIAGNOSER: f"waiting-for-the-cluster:{INCIDENT}"}
+        assert [line["log_level"] for line in said if "cannot be looked at" in line["event"]] == ["warning"]
+        lab.faults.heal()
+        await reconcile(INCIDENT, of_it)
+        assert await asked.all() == {Owner.DIAGNOSER: "idle"}
+        lab.faults.hang("pods")
+        with pytest.raises(Retry):
+            await reconcile(INCIDENT, of_it)
+        clock.advance(SETTINGS.look_deadline_s)
+        await reconcile(INCIDENT, of_it)
+        assert await asked.all() == {Owner.DIAGNOSER: "idle"}
 
 
 async def test_without_metrics_it_goes_on_and_says_so(bus: MemoryBus, cluster: KubernetesCluster, lab: Lab) -> None:
