@@ -37,11 +37,13 @@ def incidents(*, everything: bool, as_json: bool) -> None:
 
 def show(incident: str, *, as_json: bool) -> None:
     """Print everything about one incident."""
-    said = detail(Gateway.find(), incident)
+    gateway = Gateway.find()
+    said = detail(gateway, incident)
     if as_json:
         print(document(said))
         return
-    _print(*screen.detail_of(understood(Detail, said), SystemClock().now()))
+    agents = understood(Status, gateway.get("/api/status")).agents
+    _print(*screen.detail_of(understood(Detail, said), SystemClock().now(), agents))
 
 
 def version(*, as_json: bool) -> None:

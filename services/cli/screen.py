@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -31,6 +31,7 @@ _COLOURS: Final = {
     "better": "green",
     "worse": "red",
 }
+NOBODY: Final[Mapping[str, str]] = {}
 _COLUMNS_OF_A_PIPE: Final = 80
 _TIMELINE_WIDTHS: Final = (8, 7, 9)
 """Of the time of day, the span since the line above, and the service."""
@@ -112,11 +113,13 @@ def incidents_of(incidents: Sequence[Summary], now: datetime, *, none: str) -> l
     return shown
 
 
-def detail_of(detail: Detail, now: datetime) -> list[RenderableType]:
-    """The incident's head, its causes, what was done or is asked for, and the timeline."""
+def detail_of(detail: Detail, now: datetime, agents: Mapping[str, str] = NOBODY) -> list[RenderableType]:
+    """The incident's head, who is at it now, its causes, what was done or is asked for, and the timeline."""
     summary = detail.summary
+    at_it = [f"now: {agent} {doing}" for agent, doing in sorted(agents.items()) if doing.endswith(f":{summary.id}")]
     shown: list[RenderableType] = [
         *incidents_of([summary], now, none=""),
+        *map(_under, at_it),
         "",
         *(line for cause in detail.causes for line in cause_of(cause)),
     ]

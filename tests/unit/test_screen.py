@@ -50,6 +50,18 @@ def test_the_last_lines_say_what_a_person_can_do() -> None:
     ]
 
 
+def test_an_incident_says_who_is_at_it() -> None:
+    """And what that one waits for; not who is at another."""
+    out = io.StringIO()
+    one = Detail(summary=Summary(id="inc-1", state="diagnosing", title="t"))
+    agents = {"diagnoser": "waiting-for-the-cluster:inc-1", "mitigator": "validating:inc-11", "undo": "idle"}
+    for part in detail_of(one, datetime(2026, 1, 1, tzinfo=UTC), agents):
+        Console(file=out, width=80).print(part)
+    assert [line for line in out.getvalue().splitlines() if "now:" in line] == [
+        "  now: diagnoser waiting-for-the-cluster:inc-1"
+    ]
+
+
 def test_help_imports_nothing_heavy() -> None:
     """`primum --help` is instant: what a command does is imported when it is called."""
     heavy = ("rich", "httpx", "nats", "kubernetes", "pydantic", "structlog", "numpy", "networkx")
