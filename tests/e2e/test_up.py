@@ -26,6 +26,8 @@ from shared.testing.running import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 STARTS_WITHIN_S = 90
 """What `primum up` gives itself to be ready and to stop, 60 s and 15 s, and a little."""
+WARNS_WITHIN_S = 20
+"""Once it is ready: a request to the cluster is given 10 s."""
 FIVE = {"gateway", "detector", "diagnoser", "mitigator", "undo"}
 
 
@@ -67,7 +69,7 @@ class Up:
     async def warns(self) -> str:
         """The first line on stderr that is a warning."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(STARTS_WITHIN_S):
+        async with asyncio.timeout(WARNS_WITHIN_S):
             while b"warning" not in (line := await self.process.stderr.readline()):
                 assert line, "it ended without a warning"
         return line.decode()
