@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,15 +100,14 @@ async def test_instant_queries_and_metrics_over_http() -> None:
 
 
 async def test_a_tick_of_the_idle_shop_is_cheap() -> None:
-    """Five services share two cores with the lab: 50 ticks of 1 s stay far under their 2.5 s of wall time."""
+    """Five services share two cores with the lab: 50 ticks of 1 s take far less than their 2.5 s."""
     lab = Lab(LabSettings(seed=1))
-    loop = asyncio.get_running_loop()
     for second in range(60):
         lab.tick(float(second))
-    began = loop.time()
+    began = time.thread_time()
     for second in range(60, 110):
         lab.tick(float(second))
-    assert (loop.time() - began) / 50 < 0.02
+    assert (time.thread_time() - began) / 50 < 0.02
 
 
 async def test_as_a_process_it_says_where_it_is_and_ends_cleanly_on_sigterm() -> None:
