@@ -184,9 +184,13 @@ def _play_part(part: _Part) -> list[Result]:
 
 
 def _collect() -> None:
-    """Collect the garbage of the seeds that were played, without looking at the code again each time."""
+    """Collect the garbage of the seeds that were played, without looking at the code again each time.
+
+    Frozen once: what a seed leaves alive for a while would be frozen with it each time, and never be collected.
+    """
     gc.collect()
-    gc.freeze()
+    if not gc.get_freeze_count():
+        gc.freeze()
 
 
 def _shrunk(failure: Result, tally: Tally) -> Result:

@@ -2,7 +2,6 @@
 
 import hashlib
 from enum import StrEnum
-from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AwareDatetime
@@ -11,7 +10,6 @@ from shared.domain.frozen import Frozen
 from shared.domain.ids import ClusterName, Fingerprint
 
 
-@lru_cache(maxsize=4096)  # the alerts of a rule all carry the same one, and each look at a symptom asks again
 def _expression(generator_url: str) -> str | None:
     try:
         query = parse_qs(urlsplit(generator_url).query)
