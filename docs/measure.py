@@ -205,7 +205,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
             "seeds", "events", "alerts", "writes", "crashes", "pauses", "faults", "orders", "virtual_s", "failures"
         ),
     ),
-    "memory": Measurement(["bench memory --alerts 20000 --incidents 2000"], by_service, status=None),
+    "memory": Measurement(["bench memory --alerts 20000 --incidents 2000"], by_service),
     "defects": Measurement(
         [
             "bench ingest --alerts 2000 --rounds 2 --sabotage ack-before-append",
