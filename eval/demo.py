@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from eval import stopping
+from eval.ground import Site
+from eval.lab_ground import lab_ground
 from eval.logbook import read_logbook
 from eval.play import Play, Result
-from eval.sabotage import ORGANS
+from eval.sabotage import ORGANS, WRITES
 from eval.scenarios.alert_storm import AlertStorm
 from eval.scenarios.gray_node import GrayNode
 from eval.scenarios.healed_before import HealedBefore
@@ -157,7 +159,9 @@ async def _run(seed: int, options: Options) -> Run:
     organs = ORGANS[options.sabotage] if options.sabotage else None
     scenarios = cast(seed, options.only)
     with Screen(seed, scenarios, quiet=options.as_json) as screen:
-        async with Stage(seed, organs) as stage:
+        async with lab_ground(seed) as ground, Stage(ground, organs) as stage:
+            if options.sabotage == WRITES:
+                ground.lab.faults.drop_writes()
             screen.on_stage(stage)
             for scenario in scenarios:
                 play = Play(scenario, stage, clock)
@@ -179,7 +183,7 @@ async def _run(seed: int, options: Options) -> Run:
     return run
 
 
-async def _all_closed(stage: Stage, run: Run, clock: SystemClock) -> None:
+async def _all_closed(stage: Stage[Site], run: Run, clock: SystemClock) -> None:
     """Every watch window must end quietly."""
     deadline_s = clock.monotonic_s() + CLOSES_WITHIN_S
     while left := [one for one in await stage.incidents() if one["state"] != "closed"]:
@@ -189,9 +193,9 @@ async def _all_closed(stage: Stage, run: Run, clock: SystemClock) -> None:
         await clock.sleep(0.2)
 
 
-async def _read_the_log(stage: Stage, run: Run) -> None:
+async def _read_the_log(stage: Stage[Site], run: Run) -> None:
     logbook = await read_logbook(stage.data)
-    told = {(one.fingerprint, one.status, one.starts_at) for one in stage.lab.alertmanager.deliveries}
+    told = {(one.fingerprint, one.status, one.starts_at) for one in stage.ground.deliveries}
     lost, orphaned = logbook.lost(told), logbook.orphaned()
     run.lost_alerts, run.orphaned_transactions = len(lost), len(orphaned)
     run.problems += [f"lost: {alert}" for alert in lost[:5]] + [f"orphaned: {one}" for one in orphaned[:5]]

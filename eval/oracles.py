@@ -4,25 +4,47 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
-from eval.lab.kinds import KINDS, Obj
-from eval.lab.world import World
+import httpx
+
+from eval.lab.kinds import Obj
+from eval.operator import Operator, OperatorRefusedError
 
 Key: TypeAlias = tuple[str, str, str]
 Objects: TypeAlias = Mapping[Key, Obj]
 """Objects as written by people, by (kind, namespace, name)."""
 AT_LEAST: Final = "$at-least"
 """In a truth: any number from this one on is right."""
-_CONTROLLERS_OWN: Final = frozenset({"Pod", "ReplicaSet", "EndpointSlice", "Event", "Endpoints"})
+_CONTROLLERS_OWN: Final = frozenset(
+    {
+        "CSINode",
+        "CertificateSigningRequest",
+        "ControllerRevision",
+        "EndpointSlice",
+        "Endpoints",
+        "Event",
+        "IPAddress",
+        "Lease",
+        "Pod",
+        "ReplicaSet",
+    }
+)
 _STAMPS: Final = ("kubectl.kubernetes.io/restartedAt", "deployment.kubernetes.io/revision")
 _OURS: Final = "primum.dev/"
+_BY_A_CONTROLLER: Final = "node.kubernetes.io/"
+"""Taints that follow from conditions and from `unschedulable`."""
+_TRIES: Final = 5
+"""How often an object that a controller moves is put back anew."""
 
 
-def written_objects(lab: World) -> Objects:
-    """All objects that people write, without status, server-set fields, Primum's marks and restart stamps."""
+async def written_objects(operator: Operator) -> Objects:
+    """All objects that people write, without status, server-set fields, Primum's marks and restart stamps.
+
+    Which kinds there are, the cluster says.
+    """
     found: dict[Key, Obj] = {}
-    for kind in KINDS:
-        if kind not in _CONTROLLERS_OWN:
-            for stored in lab.store.all(kind):
+    for kind, known in (await operator.kinds()).items():
+        if kind not in _CONTROLLERS_OWN and {"list", "patch"} <= known.verbs:
+            for stored in await operator.list(kind):
                 meta = stored["metadata"]
                 found[kind, meta.get("namespace", ""), meta["name"]] = _as_written(stored)
     return found
@@ -33,8 +55,9 @@ def _as_written(stored: Obj) -> Obj:
     body["metadata"] = _marks(stored["metadata"])
     if isinstance(template := body.get("spec", {}).get("template"), dict):
         template["metadata"] = _marks(template.get("metadata", {}))
-    if stored["kind"] == "Node":
-        body["spec"].pop("taints", None)  # the controller's answer to `unschedulable`
+    if taints := body.get("spec", {}).pop("taints", None):
+        by_people = [taint for taint in taints if not taint["key"].startswith(_BY_A_CONTROLLER)]
+        body["spec"] |= {"taints": by_people} if by_people else {}
     return body
 
 
@@ -72,25 +95,46 @@ def _differences(truth: object, found: object, path: str) -> Iterator[str]:
         yield f"{path}: {found}, should be {truth}"
 
 
-def restore(lab: World, objects: Objects) -> None:
+async def restore(operator: Operator, objects: Objects) -> None:
     """Put every object back as an administrator would; for the next scenario, never for a result."""
-    found = written_objects(lab)
+    found = await written_objects(operator)
     for key, body in objects.items():
-        if found.get(key) != body:
-            kind, namespace, name = key
-            now = lab.store.get(kind, namespace, name)
-            meta = {**now["metadata"], **{place: body["metadata"][place] for place in body["metadata"]}}
-            lab.store.replace(kind, namespace, name, {**now, **body, "metadata": meta})
+        if key not in found:
+            await _created(operator, key, body)
+        elif found[key] != body:
+            await _put_back(operator, key, body)
+
+
+async def remove_others(operator: Operator, objects: Objects) -> None:
+    """Delete what people wrote and what is not among these; for the next scenario, never for a result."""
+    for kind, namespace, name in (await written_objects(operator)).keys() - objects.keys():
+        await operator.delete(kind, namespace, name)
+
+
+async def _created(operator: Operator, key: Key, body: Obj) -> None:
+    kind, namespace, name = key
+    where = {"name": name, **({"namespace": namespace} if namespace else {})}
+    await operator.create(kind, {**body, "metadata": {**body["metadata"], **where}})
+
+
+async def _put_back(operator: Operator, key: Key, body: Obj) -> None:
+    kind, namespace, name = key
+    for left in reversed(range(_TRIES)):
+        now = await operator.get(kind, namespace, name)
+        try:
+            await operator.replace(kind, {**now, **body, "metadata": {**now["metadata"], **body["metadata"]}})
+        except OperatorRefusedError as refused:
+            if refused.code != httpx.codes.CONFLICT or not left:
+                raise
+        else:
+            return
 
 
 def failing_ratio(before: Mapping[str, float], after: Mapping[str, float]) -> float:
-    """The share of users' requests that failed between two readings of `requests_by_code`."""
-    counted = {code: after[code] - before.get(code, 0.0) for code in after}
+    """The share of users' requests between two counts that did not end as they should, with a 2xx in time; 1 of none.
+
+    Counts are by outcome, as `Ground.users` has them.
+    """
+    counted = {outcome: after[outcome] - before.get(outcome, 0.0) for outcome in after}
     total = sum(counted.values())
-    return sum(count for code, count in counted.items() if code.startswith("5")) / total if total else 1.0
-
-
-def requests_by_code(lab: World) -> Mapping[str, float]:
-    """What users got at the edge so far."""
-    flow = lab.traffic.flows[lab.shop.namespace, lab.shop.services["edge"]]
-    return dict(flow.totals)
+    return sum(count for outcome, count in counted.items() if not outcome.startswith("2")) / total if total else 1.0

@@ -18,6 +18,8 @@ from typing import Final
 import nats
 
 from eval.demo import cast
+from eval.ground import Site
+from eval.lab_ground import lab_ground
 from eval.play import Play
 from eval.scenarios.scenario import Scenario
 from eval.stage import Stage
@@ -102,7 +104,7 @@ async def record(seed: int) -> Made:
     """Play it all. Raises PrimumError if it ends wrongly."""
     with tempfile.TemporaryDirectory(prefix="primum-recording-") as made:
         data = Path(made)
-        async with Stage(seed, data=data) as stage:
+        async with lab_ground(seed) as ground, Stage(ground, data=data) as stage:
             await _stuck(stage, *cast(seed, ["wrong-selector"]))
             for scenario in cast(seed, _SCENARIOS):
                 await _play(Play(scenario, stage, SystemClock()))
@@ -121,25 +123,26 @@ async def _play(play: Play) -> None:
         raise PrimumError(f"{play.scenario.name} did not end as it must ({said})", advice="record it again")
 
 
-async def _stuck(stage: Stage, scenario: Scenario) -> None:
+async def _stuck(stage: Stage[Site], scenario: Scenario) -> None:
     """Mend it, let somebody edit what was mended, and take it back: that cannot be done, and a person closes it."""
     sys.stderr.write("what cannot be taken back\n")
-    await stage.lab.until(stage.lab.quiet, _CLOSED_WITHIN_S)
+    ground = stage.ground
+    await ground.until(ground.at_rest, _CLOSED_WITHIN_S * ground.pace)
     known = {each["id"] for each in await stage.incidents()}
-    namespace, name = stage.lab.shop.namespace, stage.lab.shop.services[scenario.role]
-    await scenario.inject(stage.lab)
+    namespace, name = ground.shop.namespace, ground.shop.services[scenario.role]
+    await scenario.inject(ground)
     incident = await _in(stage, known, "resolved")
-    stage.lab.store.patch("Service", namespace, name, {"spec": {"selector": {"app": f"{name}-canary"}}})
+    await ground.operator.merge("Service", namespace, name, {"spec": {"selector": {"app": f"{name}-canary"}}})
     mended = incident.transactions[-1].id
     await stage.order(f"/api/transactions/{mended}/undo", reason="I want it as it was")
     await _in(stage, known, "stuck")
-    stage.lab.store.patch("Service", namespace, name, {"spec": {"selector": {"app": name}}})
+    await ground.operator.merge("Service", namespace, name, {"spec": {"selector": {"app": name}}})
     for each in await stage.incidents():
         if each["id"] not in known:
             await stage.close(each["id"])
 
 
-async def _in(stage: Stage, known: Collection[str], state: str) -> Incident:
+async def _in(stage: Stage[Site], known: Collection[str], state: str) -> Incident:
     """Wait for a new incident in that state. Raises PrimumError."""
     for _ in range(round(_CLOSED_WITHIN_S / _LOOK_EVERY_S)):
         new = [each for each in await stage.incidents() if each["id"] not in known]
@@ -151,7 +154,7 @@ async def _in(stage: Stage, known: Collection[str], state: str) -> Incident:
     raise PrimumError(f"no incident came to be {state}, but {found}", advice="record it again")
 
 
-async def _closed(stage: Stage) -> Mapping[str, JsonObject]:
+async def _closed(stage: Stage[Site]) -> Mapping[str, JsonObject]:
     async with asyncio.timeout(_CLOSED_WITHIN_S):
         while any(each["state"] != "closed" for each in await stage.incidents()):
             await SystemClock().sleep(_LOOK_EVERY_S)

@@ -5,10 +5,12 @@ from typing import Final
 
 from eval.stage import Organs
 
+WRITES: Final = "writes"
+"""Which the lab drops, rather than a service."""
 ORGANS: Final[Mapping[str, Organs]] = {
     "judge": Organs(modules={"mitigator": "eval.no_judge"}),
     "undo": Organs(disabled=("undo",)),
-    "writes": Organs(drop_writes=True),
+    WRITES: Organs(),
     "grouping": Organs(modules={"detector": "eval.no_grouping"}),
     "diagnosis": Organs(disabled=("diagnoser",)),
 }

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from eval.ground import Site
 from eval.play import Result, actions
 from eval.scenarios.scenario import Scenario
 from eval.stage import Stage
@@ -69,9 +70,9 @@ class Screen:
         if self.console.is_terminal:
             self._live.stop()
 
-    def on_stage(self, stage: Stage) -> None:
+    def on_stage(self, stage: Stage[Site]) -> None:
         """Say where everything is."""
-        shop = stage.lab.shop
+        shop = stage.ground.shop
         self._head = f"shop in namespace {shop.namespace}: {', '.join(shop.services.values())}"
         self._plain(self._head)
 
@@ -91,7 +92,7 @@ class Screen:
         if result.elapsed_s:
             self._tell(_ending(result))
 
-    def keeps(self, stage: Stage) -> None:
+    def keeps(self, stage: Stage[Site]) -> None:
         """Say how to look around, until Ctrl-C."""
         self._tell(Text(f"left running; PRIMUM_DATA_DIR={stage.data} primum incidents --all; Ctrl-C stops it", "cyan"))
 

@@ -1,4 +1,4 @@
-"""Where scenarios play: a lab in this process, a real Primum in processes of its own, and the API between them."""
+"""A Primum before a ground: its processes are real, it acts, and scenarios watch it through its API."""
 
 import asyncio
 import itertools
@@ -7,19 +7,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Generic, Self, TypeVar
 
 import httpx
 import structlog
 
-from eval.lab.lab import Lab, LabSettings
-from eval.lab.rules import WINDOW_S
+from eval.ground import Site
 from services.cli.supervisor import Supervisor, SupervisorSettings
 from shared.adapters.system import SystemClock
 
-PACE: Final = 20.0
-"""How much faster than a real cluster the lab runs: images are pulled in a fifth of a second."""
-SETTLES_WITHIN_S: Final = 30.0
+G_co = TypeVar("G_co", bound=Site, covariant=True)
+AT_REST_WITHIN_S: Final = 600.0
+"""Of the ground's time: how long a shop takes to stand and to be in traffic."""
 READY_WITHIN_S: Final = 180.0
 """Fifteen processes on a busy machine of two cores."""
 PEOPLE: Final = "demo"
@@ -36,7 +35,6 @@ class Organs:
     """What single services are told besides."""
     everywhere: Mapping[str, str] = field(default_factory=dict)
     """What all services are told besides."""
-    drop_writes: bool = False
     replicas: int = 1
     """Of each service."""
     nats_url: str = ""
@@ -45,18 +43,15 @@ class Organs:
     """How long a call to the API is made again, at another gateway each time, until one answers."""
 
 
-class Stage:
-    """`async with Stage(seed=1) as stage:` has everything running and the shop at rest."""
+class Stage(Generic[G_co]):
+    """`async with Stage(ground) as stage:` has everything running, and the shop at rest."""
 
-    pace: ClassVar[float] = PACE
-
-    def __init__(self, seed: int, organs: Organs | None = None, data: Path | None = None) -> None:
+    def __init__(self, ground: G_co, organs: Organs | None = None, data: Path | None = None) -> None:
+        self.ground = ground
         self.organs = organs or Organs()
-        self.lab = Lab(LabSettings(seed=seed, pace=self.pace, senders=2))
         self._data = data
         self._stack = AsyncExitStack()
         self.supervisor: Supervisor
-        self.prometheus_url = ""
         self.data: Path
         self._http: httpx.AsyncClient
         self._gateways: Iterator[str]
@@ -74,14 +69,13 @@ class Stage:
         await self._stack.aclose()
 
     async def stop_primum(self) -> None:
-        """Stop the services and their NATS; the lab, and the data, stay for the oracles."""
+        """Stop the services and their NATS; the ground, and the data, stay for the oracles."""
         await self.supervisor.stop()
 
     async def _set_up(self) -> None:
         own = tempfile.TemporaryDirectory(prefix="primum-demo-", ignore_cleanup_errors=True)
         self.data = self._data or Path(self._stack.enter_context(own))
-        await self._stack.enter_async_context(self.lab)
-        self.prometheus_url = await self._watched()
+        settings = await self.ground.settings(self.data)
         self.supervisor = Supervisor(
             SupervisorSettings(
                 data_dir=self.data,
@@ -91,14 +85,15 @@ class Stage:
                 replicas=self.organs.replicas,
                 ready_within_s=READY_WITHIN_S,
             ),
-            env=self.organs.env,
-            everywhere={**self._environment(), **self.organs.everywhere},
+            env=_merged(settings.each, self.organs.env),
+            everywhere={"PRIMUM_MODE": "act", **settings.everywhere, **self.organs.everywhere},
             disabled=self.organs.disabled,
             modules=self.organs.modules,
             log=structlog.wrap_logger(structlog.ReturnLogger()),
         )
         await asyncio.gather(
-            self._stack.enter_async_context(self.supervisor), self.lab.until(self.lab.quiet, SETTLES_WITHIN_S)
+            self._stack.enter_async_context(self.supervisor),
+            self.ground.until(self.ground.at_rest, AT_REST_WITHIN_S),
         )
         headers = {"Authorization": f"Bearer {self.supervisor.token}"}
         self._http = await self._stack.enter_async_context(
@@ -106,32 +101,7 @@ class Stage:
         )
         self._gateways = itertools.cycle(self.supervisor.gateway_urls)
         webhooks = [f"{url}/webhooks/alertmanager" for url in self.supervisor.gateway_urls]
-        await self._told(self.supervisor.token, *webhooks)
-        if self.organs.drop_writes:
-            self.lab.faults.drop_writes()
-
-    async def _watched(self) -> str:
-        """Where the lab's metrics are asked for: its own Prometheus, unless a stage brings another."""
-        return self.lab.prometheus_url
-
-    async def _told(self, token: str, *webhooks: str) -> None:
-        """Let alerts go there: to the gateway's replicas."""
-        self.lab.send_to(token, *webhooks)
-
-    def _environment(self) -> Mapping[str, str]:
-        """The settings of a team that lets Primum act, at the lab's pace."""
-        return {
-            "PRIMUM_CLUSTER": "lab",
-            "PRIMUM_KUBECONFIG": str(self.lab.kubeconfig(self.data / "kubeconfig")),
-            "PRIMUM_KUBE_CONTEXT": "lab",
-            "PRIMUM_PROMETHEUS_URL": self.prometheus_url,
-            "PRIMUM_METRICS_WINDOW_S": f"{WINDOW_S / self.pace:g}",
-            "PRIMUM_MODE": "act",
-            "PRIMUM_PACE": str(self.pace),
-            "PRIMUM_SURROUNDINGS_AGE_S": "0.5",
-            "PRIMUM_WATCH_S": "40",
-            "PRIMUM_RELAPSE_AFTER_S": "40",
-        }
+        await self.ground.tell(self.supervisor.token, webhooks)
 
     # --- the real API
 
@@ -186,3 +156,9 @@ class Stage:
                 await self._clock.sleep(_AGAIN_AFTER_S)
             else:
                 return answer
+
+
+def _merged(
+    one: Mapping[str, Mapping[str, str]], other: Mapping[str, Mapping[str, str]]
+) -> Mapping[str, Mapping[str, str]]:
+    return {name: {**one.get(name, {}), **other.get(name, {})} for name in {*one, *other}}

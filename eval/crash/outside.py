@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from eval.crash.edges import CLOCK
 from eval.crash.trouble import NATS, Act, Blow
+from eval.lab_ground import LabGround
 from eval.stage import Stage
 from shared.ports.clock import Clock
 
@@ -26,7 +27,7 @@ DISK_MIB: Final = 96
 class Outside(Protocol):
     """Something that befalls a run, once."""
 
-    async def befall(self, stage: Stage, rng: random.Random, clock: Clock) -> str:
+    async def befall(self, stage: Stage[LabGround], rng: random.Random, clock: Clock) -> str:
         """Do it, in the seconds after the faults were made; say what was done."""
 
 
@@ -40,7 +41,7 @@ class AtRandom:
     for_s: float = 0.0
     """How long they are frozen."""
 
-    async def befall(self, stage: Stage, rng: random.Random, clock: Clock) -> str:
+    async def befall(self, stage: Stage[LabGround], rng: random.Random, clock: Clock) -> str:
         """Wait for the moment, and strike those of the victims that run then; wait for all of them to run."""
         after_s = rng.uniform(0.0, self.within_s)
         await clock.sleep(after_s)
@@ -62,7 +63,7 @@ class ClockJumps:
     off_s: tuple[float, ...]
     every_s: float
 
-    async def befall(self, stage: Stage, rng: random.Random, clock: Clock) -> str:
+    async def befall(self, stage: Stage[LabGround], rng: random.Random, clock: Clock) -> str:
         """Set it at moments of an incident's life; it stays at the last one."""
         await clock.sleep(rng.uniform(0.0, self.every_s))
         for number, off_s in enumerate(self.off_s):
@@ -79,7 +80,7 @@ class FullDisk:
     within_s: float
     for_s: float
 
-    async def befall(self, stage: Stage, rng: random.Random, clock: Clock) -> str:
+    async def befall(self, stage: Stage[LabGround], rng: random.Random, clock: Clock) -> str:
         """Fill it at a moment of an incident's life, keep it full, and free it."""
         after_s, ballast = rng.uniform(0.0, self.within_s), stage.data / "ballast"
         await clock.sleep(after_s)
@@ -103,7 +104,7 @@ def _fill(ballast: Path) -> None:
                     raise
 
 
-async def _pid(stage: Stage, victim: str, clock: Clock) -> int:
+async def _pid(stage: Stage[LabGround], victim: str, clock: Clock) -> int:
     """Return who it is now. Raises TimeoutError if it does not run."""
     async with asyncio.timeout(RUNS_WITHIN_S):
         while True:

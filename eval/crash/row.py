@@ -20,10 +20,11 @@ from eval.crash.matrix import ACK_WAIT_S, HEARTBEAT_TTL_S, HOLD_S, HOLDER_CHECK_
 from eval.crash.outside import FullDisk, small_disk, thaw
 from eval.crash.people import People
 from eval.crash.trouble import FOLDER, SABOTAGE, Act, to_environment
+from eval.lab_ground import LabGround, lab_ground
 from eval.logbook import Logbook, inbox, read_logbook
-from eval.oracles import failing_ratio, requests_by_code, residue, written_objects
+from eval.oracles import failing_ratio, residue, written_objects
 from eval.play import FAILING_AT_MOST, SERVED_FOR_S
-from eval.stage import SETTLES_WITHIN_S, Organs, Stage
+from eval.stage import AT_REST_WITHIN_S, Organs, Stage
 from services.cli.supervisor import SERVICES
 from shared.adapters.nats_connection import User
 from shared.adapters.nkey import OPERATOR, load_key, seed_file
@@ -112,7 +113,8 @@ async def play(case: Case, seed: int, within_s: float = ENDS_WITHIN_S, sabotage:
             await stack.enter_async_context(small_disk(data))
         people = await stack.enter_async_context(People())
         try:
-            stage = await stack.enter_async_context(Stage(seed, _organs(case, data, people.url, sabotage), data))
+            ground = await stack.enter_async_context(lab_ground(seed))
+            stage = await stack.enter_async_context(Stage(ground, _organs(case, data, people.url, sabotage), data))
             row.ready_s = round(clock.monotonic_s() - began_s, 1)
             await Run(case, row, stage, clock, within_s).play()
         except PrimumError as error:
@@ -149,7 +151,7 @@ def _organs(case: Case, data: Path, people: str, sabotage: str) -> Organs:
 class Run:
     """One case under way on its stage."""
 
-    def __init__(self, case: Case, row: Row, stage: Stage, clock: SystemClock, within_s: float) -> None:
+    def __init__(self, case: Case, row: Row, stage: Stage[LabGround], clock: SystemClock, within_s: float) -> None:
         self._case, self._row, self._stage, self._clock, self._within_s = case, row, stage, clock, within_s
         self._rng = random.Random(row.seed)
         self._scenarios = case.cast(self._rng)
@@ -158,10 +160,10 @@ class Run:
 
     async def play(self) -> None:
         """Break things, let the trouble come, wait for the end, and count."""
-        lab, row = self._stage.lab, self._row
-        await lab.until(lab.quiet, SETTLES_WITHIN_S)
-        before = written_objects(lab)
-        self._writes.watch(lab.store)
+        ground, row = self._stage.ground, self._row
+        await ground.until(ground.at_rest, AT_REST_WITHIN_S)
+        before = await written_objects(ground.operator)
+        self._writes.watch(ground.lab.store)
         thawing = [
             asyncio.create_task(thaw(self._stage.data, blow, HOLD_S, self._clock))
             for blow in self._case.blows
@@ -169,10 +171,10 @@ class Run:
         ]
         trouble = asyncio.create_task(self._befall())
         try:
-            await asyncio.gather(*(scenario.inject(lab) for scenario in self._scenarios))
+            await asyncio.gather(*(scenario.inject(ground) for scenario in self._scenarios))
             await self._until_over(trouble)
         except TimeoutError:
-            row.problems.append("the lab did not get where the scenario needs it")
+            row.problems.append("the shop did not get where the scenario needs it")
         finally:
             for task in (*thawing, trouble):
                 task.cancel()
@@ -180,8 +182,8 @@ class Run:
         row.missed = not self._struck()
         truth = before
         for scenario in self._scenarios:
-            truth = scenario.truth(truth)
-        row.residue = residue(truth, written_objects(lab))
+            truth = scenario.afterwards(truth)
+        row.residue = residue(truth, await written_objects(ground.operator))
         await self._serves_its_users()
         row.restarts = {
             name: child.restarts for name, child in self._stage.supervisor.children.items() if child.restarts
@@ -212,7 +214,11 @@ class Run:
             enough = len(found) >= sum(expected.incidents for expected in self._expected)
             over = enough and all(summary["state"] in _OVER for summary in found)
             hopeless = any(summary["state"] != "closed" for summary in found)
-            if over and trouble.done() and (hopeless or (self._stage.lab.quiet() and await self._inbox_is_empty())):
+            if (
+                over
+                and trouble.done()
+                and (hopeless or (await self._stage.ground.at_rest() and await self._inbox_is_empty()))
+            ):
                 return
             if self._clock.monotonic_s() > deadline_s:
                 self._row.problems.append(f"not over within {self._within_s:g} s")
@@ -246,9 +252,10 @@ class Run:
     # --- what is left
 
     async def _serves_its_users(self) -> None:
-        served = requests_by_code(self._stage.lab)
-        await self._clock.sleep(SERVED_FOR_S)
-        failing = failing_ratio(served, requests_by_code(self._stage.lab))
+        ground = self._stage.ground
+        served = await ground.users()
+        await ground.pass_s(SERVED_FOR_S)
+        failing = failing_ratio(served, await ground.users())
         if failing > FAILING_AT_MOST:
             self._row.problems.append(f"{failing:.1%} of users' requests still fail")
 
@@ -257,7 +264,7 @@ class Run:
 
     def _count(self, logbook: Logbook) -> None:
         row, expected = self._row, self._expected
-        told = self._stage.lab.alertmanager.deliveries
+        told = self._stage.ground.deliveries
         if not logbook.alerts:
             row.problems.append("no alert was ever stored: this row shows nothing")
         row.incidents = len(count.incidents_of(logbook))

@@ -175,7 +175,10 @@ class Lab(World):
         """Wait until the predicate holds, looking after every tick. Raises TimeoutError after `timeout_s`."""
         async with asyncio.timeout(timeout_s):
             while not predicate():
-                for task in self._tasks:
-                    if task.done():
-                        task.result()
-                await self._ticked.wait()
+                await self.next_tick()
+
+    async def next_tick(self) -> None:
+        for task in self._tasks:
+            if task.done():
+                task.result()
+        await self._ticked.wait()

@@ -36,6 +36,9 @@ class Rehearsal(World):
             self._clock_s += self._step_s
             self.tick(self._clock_s)
 
+    async def next_tick(self) -> None:
+        self.run(self._step_s)
+
     def until(self, predicate: Callable[[], bool], within_s: float = 300.0) -> float:
         """Let time pass until the predicate holds; return how long that took. Raises NeverHappenedError."""
         began = self._clock_s

@@ -1,6 +1,7 @@
 """The model of the lab without any clock or socket: a cluster, a shop, its traffic and alerts, moved by ticks."""
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,7 +27,7 @@ from eval.lab.traffic import Traffic
 SCRAPE_INTERVAL_S: Final = 5.0
 
 
-class World:
+class World(ABC):
     """Everything that happens is a function of the seed, of the ticks, and of what is written into the store.
 
     `wall` gives the time that objects and samples carry; `now_s` of a tick is the model's own time, which may run
@@ -36,7 +37,7 @@ class World:
     def __init__(self, seed: int, wall: Callable[[], datetime], pace: float = 1.0, senders: int = 1) -> None:
         rng = random.Random(seed)
         self.wall = wall
-        self._began_at, self._pace = wall(), pace
+        self._began_at, self.pace = wall(), pace
         self.now_s = 0.0
         self.store = Store(rng, wall)
         self.faults = Faults()
@@ -79,13 +80,17 @@ class World:
         for notification in self.alertmanager.due(now_s):
             self.send(notification)
 
+    @abstractmethod
+    async def next_tick(self) -> None:
+        """Return once the world has moved: whoever has its clock knows when."""
+
     @property
     def sampled_at(self) -> datetime:
         """The time that samples carry: the wall's, as it would be had no tick ever been late.
 
         On a busy machine the model lags; rates over the wall's own time would then sink, and nobody's load did.
         """
-        return self._began_at + timedelta(seconds=self.now_s / self._pace)
+        return self._began_at + timedelta(seconds=self.now_s / self.pace)
 
     def _scrape(self) -> None:
         at = self.sampled_at

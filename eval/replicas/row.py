@@ -13,6 +13,7 @@ from eval.crash.edges import CONFIRMED
 from eval.crash.matrix import ACK_WAIT_S
 from eval.crash.people import People
 from eval.crash.trouble import FOLDER, SABOTAGE, to_environment
+from eval.lab_ground import lab_ground
 from eval.logbook import Logbook, read_bus
 from eval.nats_cluster import NODES, NatsCluster
 from eval.replicas.cases import Case
@@ -94,7 +95,8 @@ async def play(case: Case, seed: int, within_s: float, sabotage: str, say: Calla
             cluster = await stack.enter_async_context(three(data, clock)) if case.leader_of else None
             say(f"{case.name}: starts {case.replicas} of each service")
             organs = _organs(case, data, people.url, cluster, sabotage)
-            stage = await stack.enter_async_context(Stage(seed, organs, data))
+            ground = await stack.enter_async_context(lab_ground(seed))
+            stage = await stack.enter_async_context(Stage(ground, organs, data))
             say(f"{case.name}: {', '.join(row.scenarios)}")
             await _Run(case.as_crash(cluster), row, stage, clock, within_s, cluster=cluster).play()
         except (PrimumError, TimeoutError) as error:
@@ -158,7 +160,7 @@ class _Run(crash.Run):
         return await read_bus(self._cluster.url, operator(self._stage.data))
 
     def _count(self, logbook: Logbook) -> None:
-        row, told = self._replicas_row, self._stage.lab.alertmanager.deliveries
+        row, told = self._replicas_row, self._stage.ground.deliveries
         expected = self._expected
         row.incidents = len(count.incidents_of(logbook))
         row.alerts = len({(one.fingerprint, one.status, one.starts_at) for one in told})

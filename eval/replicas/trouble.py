@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 
 from eval.lab.store import Change
+from eval.lab_ground import LabGround
 from eval.nats_cluster import NatsCluster
 from eval.stage import Stage
 from services.cli.supervisor import SERVICES, replicas_of
@@ -25,18 +26,18 @@ _DOWN_FOR_S: Final = 3.0
 _WITHIN_S: Final = 1.5
 """After the first alert of a storm: while it is sorted out."""
 
-Moment = Callable[[Stage, random.Random, Clock], Awaitable[None]]
+Moment = Callable[[Stage[LabGround], random.Random, Clock], Awaitable[None]]
 
 
-async def in_a_storm(stage: Stage, rng: random.Random, clock: Clock) -> None:
+async def in_a_storm(stage: Stage[LabGround], rng: random.Random, clock: Clock) -> None:
     """Wait until the first alerts are acknowledged, and a little more. Raises TimeoutError."""
     async with asyncio.timeout(COMES_WITHIN_S):
-        while not stage.lab.alertmanager.deliveries:
+        while not stage.ground.deliveries:
             await clock.sleep(LOOK_EVERY_S)
     await clock.sleep(rng.uniform(0, _WITHIN_S))
 
 
-async def in_a_transaction(stage: Stage, _: random.Random, __: Clock) -> None:
+async def in_a_transaction(stage: Stage[LabGround], _: random.Random, __: Clock) -> None:
     """Wait until a transaction has written to the cluster; its holder has not heard so yet. Raises TimeoutError."""
     written = asyncio.Event()
 
@@ -45,7 +46,7 @@ async def in_a_transaction(stage: Stage, _: random.Random, __: Clock) -> None:
         if meta.get("labels", {}).get(MARK) and meta["managedFields"][-1]["manager"].startswith("primum"):
             written.set()
 
-    stage.lab.store.subscribe(look)
+    stage.ground.lab.store.subscribe(look)
     await asyncio.wait_for(written.wait(), COMES_WITHIN_S)
 
 
@@ -53,7 +54,7 @@ async def in_a_transaction(stage: Stage, _: random.Random, __: Clock) -> None:
 class Undisturbed:
     """Nothing: the replicas alone are in each other's way."""
 
-    async def befall(self, _: Stage, __: random.Random, ___: Clock) -> str:
+    async def befall(self, _: Stage[LabGround], __: random.Random, ___: Clock) -> str:
         """Do nothing."""
         return "nothing"
 
@@ -65,24 +66,24 @@ class RollingRestart:
     replicas: int
     moment: Moment
 
-    async def befall(self, stage: Stage, rng: random.Random, clock: Clock) -> str:
+    async def befall(self, stage: Stage[LabGround], rng: random.Random, clock: Clock) -> str:
         """Stop the first replica of every service, wait until all are ready again, then the second, and so on.
 
         Raises TimeoutError if no alert came meanwhile: nothing would be shown.
         """
         await self.moment(stage, rng, clock)
-        began_s, told = clock.monotonic_s(), len(stage.lab.alertmanager.deliveries)
+        began_s, told = clock.monotonic_s(), len(stage.ground.deliveries)
         async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
             for number in range(self.replicas):
                 names = [replicas_of(service, self.replicas)[number] for service in SERVICES]
                 await asyncio.gather(*(_restart(stage, name, http, clock) for name in names))
-        took_s, told = clock.monotonic_s() - began_s, len(stage.lab.alertmanager.deliveries) - told
+        took_s, told = clock.monotonic_s() - began_s, len(stage.ground.deliveries) - told
         if not told:
             raise TimeoutError("nothing was going on any more when the restart began")
         return f"{self.replicas * len(SERVICES)} processes restarted within {took_s:.1f} s, {told} alerts meanwhile"
 
 
-async def _restart(stage: Stage, name: str, http: httpx.AsyncClient, clock: Clock) -> None:
+async def _restart(stage: Stage[LabGround], name: str, http: httpx.AsyncClient, clock: Clock) -> None:
     """Ask a process to stop, and wait until its successor is ready. Raises TimeoutError."""
     child = stage.supervisor.children[name]
     before = child.pid
@@ -109,7 +110,7 @@ class LeaderKilled:
     stream: str
     moment: Moment
 
-    async def befall(self, stage: Stage, rng: random.Random, clock: Clock) -> str:
+    async def befall(self, stage: Stage[LabGround], rng: random.Random, clock: Clock) -> str:
         """Kill it at the moment, start it again, and wait until all copies are current."""
         leader = await self.cluster.leader_of(self.stream)
         await self.moment(stage, rng, clock)

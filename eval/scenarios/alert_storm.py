@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from eval.lab.lab import Lab
+from eval.ground import Ground
 from eval.scenarios.scenario import Expected, Scenario, patch_container
+
+TOLD_WITHIN_S = 400.0
 
 
 class AlertStorm(Scenario):
@@ -18,12 +20,17 @@ class AlertStorm(Scenario):
     roles: ClassVar[Sequence[str]] = ("store",)
     others: ClassVar[Sequence[str]] = ("payment", "shipping")
 
-    async def inject(self, lab: Lab) -> None:
+    async def inject(self, ground: Ground) -> None:
         """Break the deepest dependency's port; when its storm is under way, deploy a wrong image elsewhere."""
-        namespace, name = lab.shop.namespace, lab.shop.services[self.role]
-        ports = [{**port, "targetPort": 9} for port in lab.store.get("Service", namespace, name)["spec"]["ports"]]
-        lab.store.patch("Service", namespace, name, {"spec": {"ports": ports}})
-        delivered = len(lab.alertmanager.deliveries)
-        await lab.until(lambda: len(lab.alertmanager.deliveries) > delivered, timeout_s=20)
-        change = patch_container({"image": lab.shop.missing_image(self.other)})
-        lab.store.patch_strategic("Deployment", namespace, lab.shop.services[self.other], change)
+        namespace, name = ground.shop.namespace, ground.shop.services[self.role]
+        service = await ground.operator.get("Service", namespace, name)
+        ports = [{**port, "targetPort": 9} for port in service["spec"]["ports"]]
+        await ground.operator.merge("Service", namespace, name, {"spec": {"ports": ports}})
+        delivered = len(ground.deliveries)
+
+        async def one_more() -> bool:
+            return len(ground.deliveries) > delivered
+
+        await ground.until(one_more, TOLD_WITHIN_S)
+        change = patch_container({"image": ground.shop.missing_image(self.other)})
+        await ground.operator.patch("Deployment", namespace, ground.shop.services[self.other], change)

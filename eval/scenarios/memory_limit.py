@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from eval.lab.lab import Lab
+from eval.ground import Ground
 from eval.scenarios.scenario import Expected, Scenario, patch_container
 
 
@@ -15,9 +15,9 @@ class MemoryLimit(Scenario):
     expected: ClassVar[Expected] = Expected(kept=("restore-resources",))
     roles: ClassVar[Sequence[str]] = ("edge", "cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
 
-    async def inject(self, lab: Lab) -> None:
+    async def inject(self, ground: Ground) -> None:
         """Lower the limit, and the request with it, to a part of the need."""
-        needed = lab.shop.memory_mib[self.role]
+        needed = ground.shop.memory_mib[self.role]
         low = f"{round(needed * self.rng.uniform(0.4, 0.7))}Mi"
         change = patch_container({"resources": {"limits": {"memory": low}, "requests": {"memory": low}}})
-        lab.store.patch_strategic("Deployment", lab.shop.namespace, lab.shop.services[self.role], change)
+        await ground.operator.patch("Deployment", ground.shop.namespace, ground.shop.services[self.role], change)

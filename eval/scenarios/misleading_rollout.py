@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from eval.lab.lab import Lab
+from eval.ground import Ground
 from eval.oracles import AT_LEAST, Objects
 from eval.scenarios.scenario import Expected, Scenario, patch_container, with_change
+
+ROLLED_OUT_WITHIN_S = 400.0
 
 
 class MisleadingRollout(Scenario):
@@ -16,22 +18,22 @@ class MisleadingRollout(Scenario):
     expected: ClassVar[Expected] = Expected(kept=("scale-deployment",), undone=1)
     roles: ClassVar[Sequence[str]] = ("payment", "shipping", "store")
 
-    async def inject(self, lab: Lab) -> None:
+    async def inject(self, ground: Ground) -> None:
         """Roll out a changed log level; once it is out, let the load grow."""
-        name = lab.shop.services[self.role]
+        namespace, name = ground.shop.namespace, ground.shop.services[self.role]
         change = patch_container({"env": [{"name": "LOG_LEVEL", "value": "debug"}]})
-        lab.store.patch_strategic("Deployment", lab.shop.namespace, name, change)
-        await lab.until(lab.complete, timeout_s=20)
-        self._namespace, self._name = lab.shop.namespace, name
-        self._replicas = lab.shop.replicas[self.role]
-        self._rolled_out = lab.store.get("Deployment", lab.shop.namespace, name)["spec"]["template"]
-        lab.traffic.surge(name, self.rng.uniform(2.3, 2.7))
+        await ground.operator.patch("Deployment", namespace, name, change)
+        await ground.until(ground.complete, ROLLED_OUT_WITHIN_S)
+        self._namespace, self._name = namespace, name
+        self._replicas = ground.shop.replicas[self.role]
+        self._rolled_out = (await ground.operator.get("Deployment", namespace, name))["spec"]["template"]
+        await ground.surge(self.role, self.rng.uniform(2.3, 2.7))
 
-    def truth(self, before: Objects) -> Objects:
+    def afterwards(self, before: Objects) -> Objects:
         """The rollout was innocent: it stays. The replicas are more than there were."""
         grown = {"spec": {"template": self._rolled_out, "replicas": {AT_LEAST: self._replicas + 1}}}
         return with_change(before, "Deployment", self._namespace, self._name, grown)
 
-    async def recover(self, lab: Lab) -> None:
+    async def recover(self, ground: Ground) -> None:
         """End the surge."""
-        lab.traffic.surge(self._name, 1.0)
+        await ground.surge(self.role, 1.0)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from eval.ground import Ground, GroundName
 from eval.lab.kinds import Obj
-from eval.lab.lab import Lab
 from eval.oracles import Objects
 
 
@@ -25,9 +25,13 @@ class Expected:
     """At least so many distinct alerts must have been delivered, or the scenario has not shown what it claims."""
 
 
+class CannotBePlayedError(Exception):
+    """This ground has no way to make the fault."""
+
+
 @dataclass
 class Scenario(ABC):
-    """One fault. `role` says which service of the shop is hit; roles have names only in the lab."""
+    """One fault. `role` says which service of the shop is hit; names are the ground's."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -36,20 +40,22 @@ class Scenario(ABC):
     """Which services it can hit."""
     others: ClassVar[Sequence[str]] = ()
     """Which ones it can hit besides, if it has a second fault."""
+    not_on: ClassVar[Mapping[GroundName, str]] = {}
+    """Where it cannot be played, and why."""
 
     role: str
     rng: random.Random = field(repr=False)
     other: str = ""
 
     @abstractmethod
-    async def inject(self, lab: Lab) -> None:
+    async def inject(self, ground: Ground) -> None:
         """Break it. Returns when the fault is made, not when it shows."""
 
-    def truth(self, before: Objects) -> Objects:
+    def afterwards(self, before: Objects) -> Objects:
         """The objects as they must stand in the end: as before the fault, unless the scenario says otherwise."""
         return before
 
-    async def recover(self, lab: Lab) -> None:  # noqa: B027 - most faults live in objects, which the runner restores
+    async def recover(self, ground: Ground) -> None:  # noqa: B027 - most faults live in objects, which the runner restores
         """Mend what is no object: load, nodes."""
 
 

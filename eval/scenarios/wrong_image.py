@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from eval.lab.lab import Lab
+from eval.ground import Ground
 from eval.scenarios.scenario import Expected, Scenario, patch_container
 
 
@@ -15,7 +15,7 @@ class WrongImage(Scenario):
     expected: ClassVar[Expected] = Expected(kept=("roll-back-deployment",))
     roles: ClassVar[Sequence[str]] = ("edge", "cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
 
-    async def inject(self, lab: Lab) -> None:
+    async def inject(self, ground: Ground) -> None:
         """Deploy it."""
-        change = patch_container({"image": lab.shop.missing_image(self.role)})
-        lab.store.patch_strategic("Deployment", lab.shop.namespace, lab.shop.services[self.role], change)
+        change = patch_container({"image": ground.shop.missing_image(self.role)})
+        await ground.operator.patch("Deployment", ground.shop.namespace, ground.shop.services[self.role], change)

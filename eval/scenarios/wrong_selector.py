@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from eval.lab.lab import Lab
+from eval.ground import Ground
 from eval.scenarios.scenario import Expected, Scenario
 
 
@@ -15,8 +15,8 @@ class WrongSelector(Scenario):
     expected: ClassVar[Expected] = Expected(kept=("fix-service-selector",))
     roles: ClassVar[Sequence[str]] = ("edge", "cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
 
-    async def inject(self, lab: Lab) -> None:
+    async def inject(self, ground: Ground) -> None:
         """Point it at pods that do not exist."""
-        name = lab.shop.services[self.role]
+        name = ground.shop.services[self.role]
         typo = name + self.rng.choice(("-v2", "-svc", "-app", "-new"))
-        lab.store.patch("Service", lab.shop.namespace, name, {"spec": {"selector": {"app": typo}}})
+        await ground.operator.merge("Service", ground.shop.namespace, name, {"spec": {"selector": {"app": typo}}})

@@ -2,10 +2,9 @@
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from eval.lab.kinds import Obj
-from eval.lab.rehearsal import NeverHappenedError
 from eval.oracles import written_objects
 from eval.scenarios.alert_storm import AlertStorm
 from eval.scenarios.gray_node import GrayNode
@@ -27,7 +26,6 @@ from shared.domain.cluster import HOLD, Kind
 from shared.domain.events import Owner
 
 if TYPE_CHECKING:
-    from eval.lab.lab import Lab
     from eval.simulation.simulation import Simulation
 
 Play = Callable[["Simulation", Fault], Awaitable[None]]
@@ -53,19 +51,19 @@ def _scenario(kind: type[Scenario]) -> Play:
         rng = _rng(simulation, fault)
         other = rng.choice(kind.others) if kind.others else ""
         scenario = kind(rng.choice(kind.roles), rng, other)
-        before = written_objects(simulation.world)
+        before = await written_objects(simulation.ground.operator)
         try:
-            await scenario.inject(cast("Lab", simulation.world))
-        except NeverHappenedError:
+            await scenario.inject(simulation.ground)
+        except TimeoutError:
             simulation.story.tell("fault", "chaos", f"{fault.kind}: the shop was not as it needs it")
             return
-        broken = simulation.changed_since(before)
+        broken = await simulation.changed_since(before)
         if fault.lasts_s:
             await simulation.loop.sleep(fault.lasts_s)
-            simulation.put_back(broken, f"{fault.kind} is mended by its owner")
+            await simulation.put_back(broken, f"{fault.kind} is mended by its owner")
         else:
             await simulation.loop.sleep(CALM_S - simulation.loop.time())
-        await scenario.recover(cast("Lab", simulation.world))
+        await scenario.recover(simulation.ground)
 
     return broken
 
@@ -73,13 +71,13 @@ def _scenario(kind: type[Scenario]) -> Play:
 async def _wrong_port(simulation: "Simulation", fault: Fault) -> None:
     rng, shop, store = _rng(simulation, fault), simulation.world.shop, simulation.world.store
     name = shop.services[rng.choice(sorted(shop.services))]
-    before = written_objects(simulation.world)
+    before = await written_objects(simulation.ground.operator)
     ports = [{**port, "targetPort": 9} for port in store.get("Service", shop.namespace, name)["spec"]["ports"]]
     store.patch("Service", shop.namespace, name, {"spec": {"ports": ports}})
-    broken = simulation.changed_since(before)
+    broken = await simulation.changed_since(before)
     if fault.lasts_s:
         await simulation.loop.sleep(fault.lasts_s)
-        simulation.put_back(broken, f"{fault.kind} is mended by its owner")
+        await simulation.put_back(broken, f"{fault.kind} is mended by its owner")
 
 
 async def _innocent(simulation: "Simulation", fault: Fault) -> None:

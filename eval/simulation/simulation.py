@@ -30,7 +30,7 @@ from eval.simulation.services import HEARTBEAT_TTL_S, WAKES_ON, Outside, Service
 from eval.simulation.story import Story
 from eval.simulation.thrift import thrift
 from eval.simulation.ways import Way
-from eval.simulation.world import TICK_S, SimWorld
+from eval.simulation.world import TICK_S, SimGround, SimWorld
 from services.gateway.decide import plans_shown
 from shared.domain import path
 from shared.domain.change import Edit, Patch
@@ -102,6 +102,7 @@ class Simulation:
             wakes_on=dict(WAKES_ON),
         )
         self.world = SimWorld(seed, self.loop, self.story, self._post)
+        self.ground = SimGround(self.world)
         self.api = ApiServer(self.world.store, self._way("api", 10.0, unreachable))
         self.prometheus = self._way("prometheus", 5.0, no_metrics)
         self.people = self._way("people", 10.0, not_notified)
@@ -287,18 +288,18 @@ class Simulation:
 
     # --- the cluster
 
-    def changed_since(self, before: Objects) -> Objects:
+    async def changed_since(self, before: Objects) -> Objects:
         """What of it stands otherwise now, as it stood then."""
-        now = written_objects(self.world)
+        now = await written_objects(self.ground.operator)
         return {key: body for key, body in before.items() if now.get(key) != body}
 
-    def put_back(self, objects: Objects, why: str) -> None:
+    async def put_back(self, objects: Objects, why: str) -> None:
         """Restore these objects, as their owner would: in each world what stood there before, if it is not back yet.
 
         Where it is back already he has nothing to write, and goes by that.
         """
         self._mended.update(objects)
-        restore(self.world, objects)
+        await restore(self.ground.operator, objects)
         self.story.tell("fault", "owner", why)
 
     def by_a_person(self, write: Callable[[World], object]) -> None:

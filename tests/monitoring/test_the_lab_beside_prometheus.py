@@ -15,9 +15,9 @@ from eval.lab.query import QueryEngine, Value
 from eval.lab.rehearsal import Rehearsal
 from eval.lab.rules import rules
 from eval.lab.series import Sample, SeriesStore, labels
+from eval.monitoring.ground import PACE
 from eval.monitoring.monitoring import rules_file
 from eval.monitoring.program import Program, free_port
-from eval.monitoring.stage import PACE
 from shared.adapters.prometheus import Prometheus
 from shared.domain.errors import MetricsUnavailable
 from shared.measure import enrich

@@ -16,9 +16,10 @@ import pytest
 import pytest_asyncio
 
 from eval.logbook import Logbook, read_logbook
-from eval.monitoring.stage import MonitoredStage
-from eval.oracles import failing_ratio, requests_by_code, residue, written_objects
+from eval.monitoring.ground import MonitoredGround, monitored_ground
+from eval.oracles import Objects, failing_ratio, residue, written_objects
 from eval.scenarios.wrong_image import WrongImage
+from eval.stage import Stage
 from shared.adapters.system import SystemClock
 from shared.testing.running import until
 
@@ -26,7 +27,7 @@ CLOCK = SystemClock()
 SEED: Final = 3
 DICE: Final = random.Random(SEED)  # noqa: S311 - seeded, so that it can be played again
 WITHIN_S: Final = 60.0
-SERVED_FOR_S: Final = 1.0
+SERVED_FOR_S: Final = 10.0
 OVER: Final = frozenset({"resolved", "closed", "escalated", "stuck"})
 UNDER_WAY: Final = frozenset({"mitigating", "validating"})
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(170)]
@@ -60,13 +61,13 @@ class Story:
 class Teller:
     """Plays it."""
 
-    def __init__(self, stage: MonitoredStage) -> None:
-        self._stage, self._known = stage, set[str]()
-        self._before = written_objects(stage.lab)
+    def __init__(self, stage: Stage[MonitoredGround], before: Objects) -> None:
+        self._stage, self._known, self._before = stage, set[str](), before
+        self._ground, self._monitoring = stage.ground, stage.ground.monitoring
 
     async def one_fault(self) -> Chapter:
         """A rollout that cannot start, with everything working."""
-        await WrongImage("cart", DICE).inject(self._stage.lab)
+        await WrongImage("cart", DICE).inject(self._ground)
         await self._until_over()
         chapter = await self._chapter()
         await self._until_closed()
@@ -75,44 +76,47 @@ class Teller:
     async def a_false_all_clear(self, story: Story) -> None:
         """Paused, so that nothing is mended; and no Prometheus, so that the alerts end without a cause."""
         await self._order("/api/pause", reason="to see what a resolved notice does")
-        await WrongImage("store", DICE).inject(self._stage.lab)
+        await WrongImage("store", DICE).inject(self._ground)
         await self._until(self._is({"planning"}))
-        await self._stage.monitoring.prometheus.kill()
+        await self._monitoring.prometheus.kill()
         await self._until(self._nothing_active)
-        story.still_broken = residue(self._before, written_objects(self._stage.lab))
+        story.still_broken = await self._residue()
         (incident,) = await self._new()
         story.said_resolved = incident["state"]
-        await self._stage.monitoring.prometheus.start()
+        await self._monitoring.prometheus.start()
 
     async def no_prometheus(self) -> Chapter:
         """Go on, and lose Prometheus between the write and the verdict."""
         await self._order("/api/resume")
         await self._until(self._is(UNDER_WAY))
-        await self._stage.monitoring.prometheus.kill()
+        await self._monitoring.prometheus.kill()
         await self._until_over()
         chapter = await self._chapter()
-        await self._stage.monitoring.prometheus.start()
+        await self._monitoring.prometheus.start()
         await self._until_closed()
         return chapter
 
     # --- looking
 
     async def _chapter(self) -> Chapter:
-        lab, monitoring = self._stage.lab, self._stage.monitoring
-        served = requests_by_code(lab)
-        await CLOCK.sleep(SERVED_FOR_S)
+        ground, monitoring = self._ground, self._monitoring
+        served = await ground.users()
+        await ground.pass_s(SERVED_FOR_S)
         return Chapter(
             incidents=[await self._stage.incident(each["id"]) for each in await self._new()],
-            residue=residue(self._before, written_objects(lab)),
-            failing=failing_ratio(served, requests_by_code(lab)),
+            residue=await self._residue(),
+            failing=failing_ratio(served, await ground.users()),
             sent=[await monitoring.count(n, "alertmanager_notifications_total", integration="webhook") for n in (0, 1)],
             fired=await self._fired(),
         )
 
+    async def _residue(self) -> Sequence[str]:
+        return residue(self._before, await written_objects(self._ground.operator))
+
     async def _fired(self) -> Sequence[Mapping[str, str]]:
         try:
-            answer = await self._stage.monitoring.http.get(
-                f"{self._stage.prometheus_url}/api/v1/series", params={"match[]": 'ALERTS{alertstate="firing"}'}
+            answer = await self._monitoring.http.get(
+                f"{self._monitoring.url}/api/v1/series", params={"match[]": 'ALERTS{alertstate="firing"}'}
             )
         except httpx.TransportError:
             return ()
@@ -130,15 +134,15 @@ class Teller:
 
     async def _nothing_active(self) -> bool:
         """Whether each of the pair holds every alert for resolved, and has said so."""
-        for each in self._stage.monitoring.alertmanagers:
-            if (await self._stage.monitoring.http.get(f"{each.url}/api/v2/alerts")).json():
+        for each in self._monitoring.alertmanagers:
+            if (await self._monitoring.http.get(f"{each.url}/api/v2/alerts")).json():
                 return False
         before = await self._sent()
-        await CLOCK.sleep(2 * self._stage.monitoring.intervals.group_interval_s)
+        await CLOCK.sleep(2 * self._monitoring.intervals.group_interval_s)
         return await self._sent() == before
 
     async def _sent(self) -> float:
-        monitoring = self._stage.monitoring
+        monitoring = self._monitoring
         return sum(
             [await monitoring.count(n, "alertmanager_notifications_total", integration="webhook") for n in (0, 1)]
         )
@@ -149,7 +153,7 @@ class Teller:
     async def _until_over(self) -> None:
         async def check() -> bool:
             found = await self._new()
-            return bool(found) and all(each["state"] in OVER for each in found) and self._stage.lab.settled()
+            return bool(found) and all(each["state"] in OVER for each in found) and self._ground.lab.settled()
 
         await self._until(check)
 
@@ -168,8 +172,8 @@ class Teller:
 async def story(installed: None) -> AsyncIterator[Story]:  # noqa: ARG001 - nothing begins without the programs
     """The story, played."""
     told = Story()
-    async with MonitoredStage(SEED) as stage:
-        teller = Teller(stage)
+    async with monitored_ground(SEED) as ground, Stage(ground) as stage:
+        teller = Teller(stage, await written_objects(ground.operator))
         told.told = await teller.one_fault()
         await teller.a_false_all_clear(told)
         told.cut = await teller.no_prometheus()

@@ -4,8 +4,9 @@ import pytest
 
 from eval.demo import SCENARIOS, cast
 from eval.lab.rehearsal import Rehearsal
+from eval.lab_ground import inside
 from eval.logbook import Logbook
-from eval.oracles import AT_LEAST, residue, restore, written_objects
+from eval.oracles import AT_LEAST, Objects, failing_ratio, remove_others, residue, restore, written_objects
 from eval.scenarios.scenario import with_change
 
 
@@ -15,78 +16,92 @@ def a_shop() -> Rehearsal:
     return lab
 
 
-def test_an_untouched_shop_has_no_residue() -> None:
+async def written(lab: Rehearsal) -> Objects:
+    return await written_objects(inside(lab))
+
+
+async def test_an_untouched_shop_has_no_residue() -> None:
     """Status, versions and times are the server's, and set aside."""
     lab = a_shop()
-    before = written_objects(lab)
+    before = await written(lab)
     lab.run(120)
-    assert residue(before, written_objects(lab)) == []
+    assert residue(before, await written(lab)) == []
 
 
-def test_a_changed_value_is_residue() -> None:
+async def test_a_changed_value_is_residue() -> None:
     """Wherever it stands in the object."""
     lab = a_shop()
-    before = written_objects(lab)
+    before = await written(lab)
     lab.store.patch("Service", lab.shop.namespace, lab.shop.cart, {"spec": {"selector": {"app": "other"}}})
-    (line,) = residue(before, written_objects(lab))
+    (line,) = residue(before, await written(lab))
     assert line.endswith(f"/spec/selector/app: other, should be {lab.shop.cart}")
 
 
-def test_an_object_too_many_and_one_too_few_are_residue() -> None:
+async def test_an_object_too_many_and_one_too_few_are_residue() -> None:
     """Created and deleted things count like changed ones."""
     lab = a_shop()
-    before = written_objects(lab)
+    before = await written(lab)
     lab.store.delete("Service", lab.shop.namespace, lab.shop.cart)
     lab.store.create(
         "ConfigMap", {"metadata": {"name": "left-behind", "namespace": lab.shop.namespace}, "data": {"a": "b"}}
     )
-    found = residue(before, written_objects(lab))
+    found = residue(before, await written(lab))
     assert [line.split()[0] for line in found] == [
         f"ConfigMap/{lab.shop.namespace}/left-behind",
         f"Service/{lab.shop.namespace}/{lab.shop.cart}",
     ]
 
 
-def test_primums_marks_and_restart_stamps_are_set_aside() -> None:
+async def test_primums_marks_and_restart_stamps_are_set_aside() -> None:
     """They say who wrote, not what."""
     lab = a_shop()
-    before = written_objects(lab)
+    before = await written(lab)
     marks = {"metadata": {"labels": {"primum.dev/transaction": "txn-1.7"}}}
     stamp = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}}
     lab.store.patch("Deployment", lab.shop.namespace, lab.shop.cart, {**marks, **stamp})
-    assert residue(before, written_objects(lab)) == []
+    assert residue(before, await written(lab)) == []
 
 
-def test_a_label_of_the_template_is_not_set_aside() -> None:
+async def test_a_label_of_the_template_is_not_set_aside() -> None:
     """Only what is ours or a stamp is."""
     lab = a_shop()
-    before = written_objects(lab)
+    before = await written(lab)
     change = {"spec": {"template": {"metadata": {"annotations": {"owner": "somebody"}}}}}
     lab.store.patch("Deployment", lab.shop.namespace, lab.shop.cart, change)
-    assert len(residue(before, written_objects(lab))) == 1
+    assert len(residue(before, await written(lab))) == 1
 
 
-def test_a_truth_may_ask_for_at_least_so_many() -> None:
+async def test_a_truth_may_ask_for_at_least_so_many() -> None:
     """More replicas are right, as many as before are not."""
     lab = a_shop()
     namespace, name = lab.shop.namespace, lab.shop.cart
-    before = written_objects(lab)
+    before = await written(lab)
     wanted = {"spec": {"replicas": {AT_LEAST: lab.shop.replicas["cart"] + 1}}}
     truth = with_change(before, "Deployment", namespace, name, wanted)
     assert len(residue(truth, before)) == 1
     lab.store.patch("Deployment", namespace, name, {"spec": {"replicas": 9}})
-    assert residue(truth, written_objects(lab)) == []
+    assert residue(truth, await written(lab)) == []
 
 
-def test_restoring_leaves_the_shop_as_it_was() -> None:
-    """For the next scenario."""
+async def test_restoring_leaves_the_shop_as_it_was() -> None:
+    """For the next scenario: changed, deleted and added objects alike."""
     lab = a_shop()
-    before = written_objects(lab)
+    before = await written(lab)
     lab.store.patch("Deployment", lab.shop.namespace, lab.shop.cart, {"spec": {"replicas": 7}})
     lab.store.patch("Node", "", "node-a", {"spec": {"unschedulable": True}})
-    restore(lab, before)
+    lab.store.delete("Service", lab.shop.namespace, lab.shop.edge)
+    lab.store.create("ConfigMap", {"metadata": {"name": "left-behind", "namespace": lab.shop.namespace}})
+    await remove_others(inside(lab), before)
+    await restore(inside(lab), before)
     lab.run(60)
-    assert residue(before, written_objects(lab)) == []
+    assert residue(before, await written(lab)) == []
+
+
+def test_what_users_did_not_get_in_time_counts_as_failed() -> None:
+    """Only a 2xx that came in time is what they asked for; no requests at all are no proof."""
+    before = {"200": 100.0, "slow": 5.0}
+    assert failing_ratio(before, {"200": 190.0, "slow": 10.0, "error": 3.0, "401": 2.0}) == pytest.approx(0.1)
+    assert failing_ratio(before, before) == 1.0
 
 
 def test_the_seed_draws_order_and_targets() -> None:

@@ -1,0 +1,98 @@
+"""What scenarios are played on: a cluster with a shop in it, under load and watched. The lab's, or a real one."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from eval.lab.alertmanager import Delivery
+from eval.lab.shop import Shop
+from eval.operator import Operator
+
+GroundName = Literal["lab", "kubernetes"]
+Condition = Callable[[], Awaitable[bool]]
+SLOW: str = "slow"
+"""The outcome of a user's request that was answered well and too late."""
+
+
+class NodeFaults(Protocol):
+    """What can befall a machine."""
+
+    names: Sequence[str]
+
+    async def drop_packets(self, name: str) -> None:
+        """Let it lose its pods' packets while it goes on reporting Ready."""
+
+    async def mend(self, name: str) -> None:
+        """Let it be well again."""
+
+
+class Ground(Protocol):
+    """All that a scenario sees. Seconds are the ground's own: `pace` of them pass in one of the wall's."""
+
+    name: GroundName
+    pace: float
+    shop: Shop
+    """What the roles are called, and what they need; another one after `renew`."""
+    operator: Operator
+    """What a person with kubectl can do, with an administrator's rights."""
+    nodes: NodeFaults | None
+    """None where a scenario cannot break them."""
+
+    @property
+    def deliveries(self) -> Sequence[Delivery]:
+        """Every alert that Primum's webhook answered with 2xx, oldest first, as its senders have it."""
+
+    async def surge(self, role: str, factor: float) -> None:
+        """Raise a role's load to `factor` times its usual one; 1 ends it."""
+
+    async def delay_alerts(self, by_s: float) -> None:
+        """Let all news of alerts in the shop arrive so much later from now on; 0 makes it prompt again."""
+
+    async def users(self) -> Mapping[str, float]:
+        """Users' requests since the shop opened, counted outside of it: by HTTP status, `slow`, or what went wrong."""
+
+    async def alerts(self) -> Sequence[Mapping[str, str]]:
+        """The labels of every alert that fires now."""
+
+    async def complete(self) -> bool:
+        """Whether every Deployment of the shop is rolled out, and no pod is on its way out."""
+
+    async def at_rest(self) -> bool:
+        """Whether it is complete, no alert is pending or fires, and everything was told that there was to tell."""
+
+    async def until(self, condition: Condition, timeout_s: float) -> None:
+        """Wait until the condition holds. Raises TimeoutError after so many seconds of the ground's."""
+
+    async def pass_s(self, seconds: float) -> None:
+        """Let so much of the ground's time pass."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a Primum before this ground is told besides its defaults, as environment variables."""
+
+    everywhere: Mapping[str, str]
+    each: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By service: a kubeconfig of its own, for one."""
+
+
+class Site(Ground, Protocol):
+    """A ground that a Primum can be put before."""
+
+    async def settings(self, folder: Path) -> Settings:
+        """Say where the cluster and its metrics are, and how fast time runs; files that takes are written there."""
+
+    async def tell(self, token: str, webhooks: Sequence[str]) -> None:
+        """Let alerts be sent there from now on: to the replicas of one gateway."""
+
+    async def renew(self, seed: int) -> None:
+        """Have a shop that no scenario has touched: a new one in a clean namespace, or the old one at rest.
+
+        `seed` draws its names, if there is anything to draw. Raises TimeoutError.
+        """
+
+
+Opening = Callable[[int], AbstractAsyncContextManager[Site]]
+"""How a ground is opened: `async with lab_ground(seed) as ground`; all is gone when that ends."""
