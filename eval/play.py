@@ -82,8 +82,9 @@ def actions(detail: Detail) -> list[dict[str, Any]]:
 class Play:
     """One scenario under way; `run` yields after every look, so that somebody can watch."""
 
-    def __init__(self, scenario: Scenario, stage: Stage[Site], clock: Clock) -> None:
-        self.scenario, self._stage, self._clock = scenario, stage, clock
+    def __init__(self, scenario: Scenario, stage: Stage[Site], clock: Clock, *, exactly: bool = True) -> None:
+        """`exactly`: it must also go the way that the scenario expects, and not only end as it must."""
+        self.scenario, self._stage, self._clock, self._exactly = scenario, stage, clock, exactly
         self._ground: Site = stage.ground
         self.result = Result(scenario.name, scenario.title, scenario.role)
         self._known: set[str] = set()

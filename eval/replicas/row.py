@@ -13,7 +13,7 @@ from eval.crash.edges import CONFIRMED
 from eval.crash.matrix import ACK_WAIT_S
 from eval.crash.people import People
 from eval.crash.trouble import FOLDER, SABOTAGE, to_environment
-from eval.lab_ground import lab_ground
+from eval.lab_ground import LabGround, lab_ground
 from eval.logbook import Logbook, read_bus
 from eval.nats_cluster import NODES, NatsCluster
 from eval.replicas.cases import Case
@@ -145,7 +145,7 @@ class _Run(crash.Run):
         self,
         case: matrix.Case,
         row: Row,
-        stage: Stage,
+        stage: Stage[LabGround],
         clock: SystemClock,
         within_s: float,
         *,

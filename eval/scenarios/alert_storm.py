@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eval.ground import Ground
-from eval.scenarios.scenario import Expected, Scenario, patch_container
+from eval.scenarios.scenario import Blame, Expected, Scenario, patch_container
 
 TOLD_WITHIN_S = 400.0
 
@@ -14,6 +14,10 @@ class AlertStorm(Scenario):
 
     name: ClassVar[str] = "alert-storm"
     title: ClassVar[str] = "hundreds of alerts from one cause, and a second fault in the middle of them"
+    truth: ClassVar[Sequence[Blame]] = (
+        Blame("service-target-port-mismatch", "Service"),
+        Blame("image-pull-failed", "Deployment", "other"),
+    )
     expected: ClassVar[Expected] = Expected(
         incidents=2, kept=("fix-service-port", "roll-back-deployment"), distinct_alerts=200
     )

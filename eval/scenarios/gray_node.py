@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from eval.ground import Ground, GroundName, NodeFaults
 from eval.oracles import Objects
-from eval.scenarios.scenario import CannotBePlayedError, Expected, Scenario, with_change
+from eval.scenarios.scenario import Blame, CannotBePlayedError, Expected, Scenario, with_change
 
 
 class GrayNode(Scenario):
@@ -13,6 +13,7 @@ class GrayNode(Scenario):
 
     name: ClassVar[str] = "gray-node"
     title: ClassVar[str] = "a node that drops its pods' packets while it reports Ready"
+    truth: ClassVar[Sequence[Blame]] = (Blame("node-gray-failure", "Node"),)
     expected: ClassVar[Expected] = Expected(kept=("drain-node",), approvals=1)
     not_on: ClassVar[Mapping[GroundName, str]] = {"kubernetes": "no packets of a single node can be dropped there yet"}
     roles: ClassVar[Sequence[str]] = ("node-a", "node-b", "node-c")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eval.ground import Ground
-from eval.scenarios.scenario import Expected, Scenario
+from eval.scenarios.scenario import Blame, Expected, RightEnd, Scenario
 
 LATE_S = 70.0
 """How late the notification comes."""
@@ -16,6 +16,8 @@ class HealedBefore(Scenario):
 
     name: ClassVar[str] = "healed-before"
     title: ClassVar[str] = "an alert for something that healed already"
+    truth: ClassVar[Sequence[Blame]] = ()
+    right_end: ClassVar[RightEnd] = RightEnd.UNTOUCHED
     expected: ClassVar[Expected] = Expected()
     roles: ClassVar[Sequence[str]] = ("edge",)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eval.ground import Ground
-from eval.scenarios.scenario import Expected, Scenario, patch_container
+from eval.scenarios.scenario import SERVED, Blame, Expected, Scenario, patch_container
 
 
 class MemoryLimit(Scenario):
@@ -12,8 +12,9 @@ class MemoryLimit(Scenario):
 
     name: ClassVar[str] = "memory-limit"
     title: ClassVar[str] = "a memory limit lowered until the kernel kills"
+    truth: ClassVar[Sequence[Blame]] = (Blame("memory-limit-too-low", "Deployment"),)
     expected: ClassVar[Expected] = Expected(kept=("restore-resources",))
-    roles: ClassVar[Sequence[str]] = ("edge", "cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
+    roles: ClassVar[Sequence[str]] = SERVED
 
     async def inject(self, ground: Ground) -> None:
         """Lower the limit, and the request with it, to a part of the need."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from eval.ground import Ground
 from eval.oracles import AT_LEAST, Objects
-from eval.scenarios.scenario import Expected, Scenario, patch_container, with_change
+from eval.scenarios.scenario import Blame, Expected, Scenario, patch_container, with_change
 
 ROLLED_OUT_WITHIN_S = 400.0
 
@@ -15,6 +15,7 @@ class MisleadingRollout(Scenario):
 
     name: ClassVar[str] = "misleading-rollout"
     title: ClassVar[str] = "a load that outgrows a service, just after an innocent rollout of it"
+    truth: ClassVar[Sequence[Blame]] = (Blame("cpu-saturated", "Deployment"),)
     expected: ClassVar[Expected] = Expected(kept=("scale-deployment",), undone=1)
     roles: ClassVar[Sequence[str]] = ("payment", "shipping", "store")
 

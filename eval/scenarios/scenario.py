@@ -4,11 +4,38 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from enum import StrEnum
+from typing import ClassVar, Final
 
 from eval.ground import Ground, GroundName
 from eval.lab.kinds import Obj
-from eval.oracles import Objects
+from eval.lab.shop import Shop
+from eval.oracles import Key, Objects
+
+SERVED: Final = ("edge", "cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
+"""All of the shop's services."""
+
+
+class RightEnd(StrEnum):
+    """How it must end."""
+
+    MENDED = "mended"
+    """Users are served as before, and the cluster stands as `afterwards` says."""
+    TOLD = "told"
+    """A person is told, with the right cause, and the cluster stands as the fault left it."""
+    UNTOUCHED = "untouched"
+    """Nothing is wrong, or nothing any more: nobody acts, and the cluster stands as before."""
+
+
+@dataclass(frozen=True)
+class Blame:
+    """What a diagnosis must name to be right: the cause, and the object at fault."""
+
+    code: str
+    """As `CauseCode` has it, or would have it: what nobody can find yet is a red row."""
+    kind: str
+    of: str = "role"
+    """Whose: the scenario's `role`, its `other`, or that very name."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +62,11 @@ class Scenario(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    truth: ClassVar[Sequence[Blame]]
+    """Who is to blame, the deepest first; nobody where nothing is wrong."""
+    right_end: ClassVar[RightEnd] = RightEnd.MENDED
     expected: ClassVar[Expected]
+    """The way there; who only asks how it ends lets any way be right."""
     roles: ClassVar[Sequence[str]]
     """Which services it can hit."""
     others: ClassVar[Sequence[str]] = ()
@@ -47,6 +78,9 @@ class Scenario(ABC):
     rng: random.Random = field(repr=False)
     other: str = ""
 
+    async def prepare(self, ground: Ground) -> None:  # noqa: B027 - most faults need nothing
+        """Make what must stand there before anything is wrong; it is no part of the fault, and stays beside it."""
+
     @abstractmethod
     async def inject(self, ground: Ground) -> None:
         """Break it. Returns when the fault is made, not when it shows."""
@@ -55,13 +89,25 @@ class Scenario(ABC):
         """The objects as they must stand in the end: as before the fault, unless the scenario says otherwise."""
         return before
 
+    def at_fault(self, blame: Blame, shop: Shop) -> Key:
+        """Return the object that a blame is about."""
+        role = {"role": self.role, "other": self.other}.get(blame.of, blame.of)
+        if blame.kind == "Node":
+            return blame.kind, "", role
+        return blame.kind, shop.namespace, shop.services.get(role, role)
+
     async def recover(self, ground: Ground) -> None:  # noqa: B027 - most faults live in objects, which the runner restores
         """Mend what is no object: load, nodes."""
 
 
 def patch_container(container: Mapping[str, object]) -> Obj:
-    """A strategic merge of one container of a pod template."""
-    return {"spec": {"template": {"spec": {"containers": [{"name": "app", **container}]}}}}
+    """A strategic merge of the container of a pod template."""
+    return patch_pod({"containers": [{"name": "app", **container}]})
+
+
+def patch_pod(pod: Mapping[str, object]) -> Obj:
+    """A strategic merge of the pods that a Deployment makes."""
+    return {"spec": {"template": {"spec": {**pod}}}}
 
 
 def with_change(objects: Objects, kind: str, namespace: str, name: str, change: Obj) -> Objects:

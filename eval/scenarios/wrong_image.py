@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eval.ground import Ground
-from eval.scenarios.scenario import Expected, Scenario, patch_container
+from eval.scenarios.scenario import SERVED, Blame, Expected, Scenario, patch_container
 
 
 class WrongImage(Scenario):
@@ -12,8 +12,9 @@ class WrongImage(Scenario):
 
     name: ClassVar[str] = "wrong-image"
     title: ClassVar[str] = "a rollout with an image that does not exist"
+    truth: ClassVar[Sequence[Blame]] = (Blame("image-pull-failed", "Deployment"),)
     expected: ClassVar[Expected] = Expected(kept=("roll-back-deployment",))
-    roles: ClassVar[Sequence[str]] = ("edge", "cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
+    roles: ClassVar[Sequence[str]] = SERVED
 
     async def inject(self, ground: Ground) -> None:
         """Deploy it."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eval.ground import Ground
-from eval.scenarios.scenario import Expected, Scenario
+from eval.scenarios.scenario import SERVED, Blame, Expected, Scenario
 
 
 class WrongSelector(Scenario):
@@ -12,8 +12,9 @@ class WrongSelector(Scenario):
 
     name: ClassVar[str] = "wrong-selector"
     title: ClassVar[str] = "a Service whose selector matches nothing"
+    truth: ClassVar[Sequence[Blame]] = (Blame("service-selector-mismatch", "Service"),)
     expected: ClassVar[Expected] = Expected(kept=("fix-service-selector",))
-    roles: ClassVar[Sequence[str]] = ("edge", "cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
+    roles: ClassVar[Sequence[str]] = SERVED
 
     async def inject(self, ground: Ground) -> None:
         """Point it at pods that do not exist."""
