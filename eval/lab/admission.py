@@ -1,5 +1,6 @@
 """What the server does to an object before it stores it: defaults, canonical quantities, and what it refuses."""
 
+import base64
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any, Final
@@ -148,6 +149,9 @@ def _service(spec: Obj) -> None:
 def normalise(kind: Kind, obj: Obj) -> Obj:
     """Return the object as the server would store it, a copy. Raises 400 for what cannot be decoded."""
     result: Obj = _compact(obj)
+    if kind.name == "Secret" and (plain := result.pop("stringData", None)):
+        coded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+        result["data"] = {**(result.get("data") or {}), **coded}
     spec = result.get("spec")
     if not isinstance(spec, dict):
         return result
@@ -229,24 +233,45 @@ def validate(kind: Kind, new: Obj, old: Obj | None) -> None:
             pass
 
 
-def _usage(pods: Iterable[Obj]) -> dict[str, float]:
+_MUST_BE_SAID: Final = {f"{bound}{name}" for bound in ("", "requests.", "limits.") for name in ("cpu", "memory")}
+
+
+def used_by(pods: Iterable[Obj]) -> dict[str, float]:
+    """What pods count for in a quota: a bare resource stands for its requests, and what has ended counts no more."""
     used: dict[str, float] = {}
     for pod in pods:
+        if pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
+            continue
         used["pods"] = used.get("pods", 0) + 1
         for container in pod["spec"]["containers"]:
             for bounds in ("requests", "limits"):
                 for name, value in (container["resources"].get(bounds) or {}).items():
-                    key = f"{bounds}.{name}"
-                    used[key] = used.get(key, 0.0) + quantity.parse(value)
+                    for key in (f"{bounds}.{name}", *((name,) if bounds == "requests" else ())):
+                        used[key] = used.get(key, 0.0) + quantity.parse(value)
     return used
 
 
 def within_quota(kind: Kind, pod: Obj, others: Iterable[Obj], quotas: Iterable[Obj]) -> None:
-    """Refuse (403) a pod that would take its namespace over a ResourceQuota."""
-    used, asked = _usage(others), _usage([pod])
+    """Refuse (403) a pod that would take its namespace over a ResourceQuota, or that leaves unsaid what one counts."""
+    used, asked = used_by(others), used_by([pod])
     for quota in quotas:
-        for name, hard in (quota["spec"].get("hard") or {}).items():
-            key = name if "." in name or name == "pods" else f"requests.{name}"
-            if used.get(key, 0) + asked.get(key, 0) > quantity.parse(hard):
-                why = f"exceeded quota: {quota['metadata']['name']}, requested: {name}, limited: {name}={hard}"
-                raise forbidden("create", kind, pod["metadata"]["name"], why)
+        hard = quota["spec"].get("hard") or {}
+        name = quota["metadata"]["name"]
+        if unsaid := sorted(key for key in hard if key in _MUST_BE_SAID and key not in asked):
+            containers = ",".join(container["name"] for container in pod["spec"]["containers"])
+            why = f"failed quota: {name}: must specify " + "; ".join(f"{key} for: {containers}" for key in unsaid)
+            raise forbidden("create", kind, pod["metadata"]["name"], why)
+        over = sorted(
+            key for key in hard if key in asked and used.get(key, 0.0) + asked[key] > quantity.parse(hard[key])
+        )
+        if over:
+            parts = {
+                "requested": {key: quantity.written(key, asked[key]) for key in over},
+                "used": {key: quantity.written(key, used.get(key, 0.0)) for key in over},
+                "limited": {key: hard[key] for key in over},
+            }
+            said = ", ".join(
+                f"{what}: " + ",".join(f"{key}={value}" for key, value in amounts.items())
+                for what, amounts in parts.items()
+            )
+            raise forbidden("create", kind, pod["metadata"]["name"], f"exceeded quota: {name}, {said}")

@@ -14,6 +14,9 @@ CREATE_S: Final = 2.5
 BACKOFF_S: Final = 10.0
 BACKOFF_MAX_S: Final = 300.0
 BACKOFF_RESET_S: Final = 600.0
+CONFIG_RETRY_S: Final = 12.0
+MOUNT_BACKOFF_S: Final = 0.5
+MOUNT_BACKOFF_MAX_S: Final = 122.0
 MEMORY_AT_START_RATIO: Final = 0.3
 MEMORY_RAMP_S: Final = 10.0
 
@@ -27,6 +30,7 @@ class Phase(StrEnum):
     PULL_BACKOFF = "ImagePullBackOff"
     RUNNING = "Running"
     CRASH_BACKOFF = "CrashLoopBackOff"
+    CONFIG_ERROR = "CreateContainerConfigError"
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Container:
     restarts: int = 0
     backoff_s: float = BACKOFF_S
     pull_backoff_s: float = BACKOFF_S
+    mount_backoff_s: float = MOUNT_BACKOFF_S
     ready: bool = False
     message: str = ""
     last: Obj | None = None

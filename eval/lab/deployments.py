@@ -197,10 +197,16 @@ class DeploymentController:
         counts["unavailableReplicas"] = max(0, deployment["spec"]["replicas"] - counts["availableReplicas"])
         status: Obj = {key: value for key, value in counts.items() if value}
         status["observedGeneration"] = meta["generation"]
-        status["conditions"] = self._conditions(deployment, new, counts, now_s)
+        failing = next(
+            (item for item in [*([new] if new else []), *sets] if (item.get("status") or {}).get("conditions")), None
+        )
+        failures: Objs = failing["status"]["conditions"] if failing else []
+        status["conditions"] = self._conditions(deployment, new, counts, failures, now_s)
         self._store.set_status("Deployment", meta["namespace"], meta["name"], status, MANAGER)
 
-    def _conditions(self, deployment: Obj, new: Obj | None, counts: dict[str, int], now_s: float) -> Objs:
+    def _conditions(
+        self, deployment: Obj, new: Obj | None, counts: dict[str, int], failures: Objs, now_s: float
+    ) -> Objs:
         spec = deployment["spec"]
         name = deployment["metadata"]["name"]
         least = spec["replicas"] - rollout.bounds(spec).unavailable
@@ -233,6 +239,7 @@ class DeploymentController:
         old = {item["type"]: item for item in (deployment.get("status") or {}).get("conditions", [])}
         return [
             self._condition("Available", available, old.get("Available")),
+            *failures,
             self._condition("Progressing", progressing, old.get("Progressing")),
         ]
 

@@ -17,6 +17,7 @@ class Image:
     crashes: bool = False  # exits 1 right after its start
     unhealthy: bool = False  # answers 500 to its probes
     error_ratio: float = 0.0  # share of requests that it answers with 500 by itself
+    signs_in: bool = False  # callers must have the STORE_USER and STORE_PASSWORD that it has; others get a 401
 
 
 class Registry:

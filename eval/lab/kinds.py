@@ -45,6 +45,7 @@ _ROWS: Final = (
     Kind("Endpoints", "endpoints"),
     Kind("Event", "events"),
     Kind("ConfigMap", "configmaps"),
+    Kind("Secret", "secrets"),
     Kind("ResourceQuota", "resourcequotas", has_status=True),
     Kind("LimitRange", "limitranges", modelled=False),
     Kind("PersistentVolumeClaim", "persistentvolumeclaims", modelled=False),

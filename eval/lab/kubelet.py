@@ -7,11 +7,15 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from eval.lab import quantity
+from eval.lab.configuration import MissingError, environment, unmountable
 from eval.lab.container import (
     BACKOFF_MAX_S,
     BACKOFF_RESET_S,
     BACKOFF_S,
+    CONFIG_RETRY_S,
     CREATE_S,
+    MOUNT_BACKOFF_MAX_S,
+    MOUNT_BACKOFF_S,
     PULL_FAILS_S,
     PULL_S,
     Container,
@@ -49,11 +53,6 @@ class Instance(NamedTuple):
     run: PodRun
     container: Container
     image: Image
-
-
-def environment(spec: Obj) -> dict[str, str]:
-    """Plain environment values of a container."""
-    return {item["name"]: item.get("value", "") for item in spec.get("env") or []}
 
 
 class Kubelet:
@@ -163,7 +162,7 @@ class Kubelet:
         limits = spec["resources"].get("limits") or {}
         memory = quantity.parse(limits["memory"]) / quantity.MIB if "memory" in limits else NO_LIMIT_MIB
         cores = quantity.parse(limits.get("cpu", "1"))
-        return Container(spec["name"], spec["image"], memory, cores, spec, environment(spec), until_s=self._now_s)
+        return Container(spec["name"], spec["image"], memory, cores, spec, {}, until_s=self._now_s)
 
     def _change_images(self, run: PodRun) -> None:
         """A pod's image is the one thing that may be edited in place: its container starts over with the new one."""
@@ -196,7 +195,8 @@ class Kubelet:
             return
         match container.phase:
             case Phase.CREATING if container.image is None:
-                self._pull(run, container)
+                if self._mounted(run, container):
+                    self._pull(run, container)
             case Phase.PULLING:
                 self._pulled_or_not(run, container)
             case Phase.PULL_FAILED:
@@ -241,7 +241,25 @@ class Kubelet:
         self._recorder.normal(run.pod, "Pulled", f'Successfully pulled image "{name}" in {PULL_S:.0f}s', COMPONENT)
         self._wait(run, container, Phase.CREATING, CREATE_S)
 
+    def _mounted(self, run: PodRun, container: Container) -> bool:
+        """Volumes come before images; what cannot be mounted is tried again, with a backoff."""
+        trouble = next(unmountable(self._store, run.pod), None)
+        if trouble is None:
+            container.mount_backoff_s = MOUNT_BACKOFF_S
+            return True
+        text = 'MountVolume.SetUp failed for volume "{}" : {}'.format(*trouble)
+        self._recorder.warning(run.pod, "FailedMount", text, COMPONENT)
+        self._wait(run, container, Phase.CREATING, container.mount_backoff_s)
+        container.mount_backoff_s = min(MOUNT_BACKOFF_MAX_S, 2 * container.mount_backoff_s)
+        return False
+
     def _begin(self, run: PodRun, container: Container) -> None:
+        try:
+            container.env = environment(self._store, run.pod["metadata"]["namespace"], container.spec)
+        except MissingError as missing:
+            self._recorder.warning(run.pod, "Failed", f"Error: {missing}", COMPONENT)
+            self._wait(run, container, Phase.CONFIG_ERROR, CONFIG_RETRY_S, str(missing))
+            return
         container.phase, container.message = Phase.RUNNING, ""
         container.started_s, container.started_at = self._now_s, self._stamp()
         container.restarts += container.last is not None

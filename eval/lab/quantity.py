@@ -47,3 +47,12 @@ def canonical(quantity: str | float) -> str:
         return _fold(value, 1000, {power: name for name, power in _DECIMAL.items()})
     value = number * Fraction(1000) ** _DECIMAL[suffix]
     return _fold(value, 1000, {power: name for name, power in _DECIMAL.items()})
+
+
+def written(resource: str, amount: float) -> str:
+    """An amount of `requests.cpu`, `memory`, `pods` as the server writes a sum of such."""
+    name = resource.rpartition(".")[2]
+    if name == "cpu":
+        return canonical(f"{round(amount * 1000)}m")
+    whole = int(amount)
+    return canonical(f"{whole // 1024}Ki") if name == "memory" and whole % 1024 == 0 else str(whole)

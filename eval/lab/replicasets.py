@@ -1,17 +1,19 @@
 """The ReplicaSet controller: as many pods as the spec says, and a count of them in the status."""
 
 from collections import defaultdict
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from eval.lab.errors import ApiError
 from eval.lab.kinds import Obj, Objs
 from eval.lab.recorder import Recorder
 from eval.lab.selectors import matches
-from eval.lab.store import Store, Writer, labels_of
+from eval.lab.store import Store, Writer, labels_of, rfc3339
 
 MANAGER: Final = "kube-controller-manager"
 COMPONENT: Final = "replicaset-controller"
-BLOCKED_RETRY_S: Final = 30.0
+FIRST_RETRY_S: Final = 0.005
+LONGEST_RETRY_S: Final = 1000.0
+"""The work queue's own: it doubles with each failure. A change of the ReplicaSet or its pods is a try in between."""
 
 
 def owner_of(obj: Obj) -> Obj | None:
@@ -76,6 +78,14 @@ def _victims_first(pod: Obj) -> tuple[Any, ...]:
     return (scheduled, pod["status"].get("phase") != "Pending", ready, newest_first, -age_rank, meta["name"])
 
 
+class _Refused(NamedTuple):
+    """A pod that the API server did not let it make: why, and when it tries again."""
+
+    message: str
+    wait_s: float
+    again_at_s: float
+
+
 class ReplicaSetController:
     """Reconciles a ReplicaSet when it or its Pods changed, or a refused creation is due again."""
 
@@ -84,10 +94,10 @@ class ReplicaSetController:
         self._recorder = recorder
         self._seen = -1
         self._left: dict[str, tuple[str, ...]] = {}  # uid -> the versions of it and its pods when it was looked at last
-        self._blocked_until_s: dict[str, float] = {}
+        self._refused: dict[str, _Refused] = {}
 
     def tick(self, now_s: float) -> None:
-        due = {uid for uid, at in self._blocked_until_s.items() if at <= now_s}
+        due = {uid for uid, refused in self._refused.items() if refused.again_at_s <= now_s}
         if self._store.changes("ReplicaSet", "Pod") == self._seen and not due:
             return
         adopt(self._store, "Pod", self._store.list("ReplicaSet"))
@@ -103,21 +113,23 @@ class ReplicaSetController:
                 self._left[uid] = found
                 self._reconcile(replica_set, mine, now_s)
         self._left = {uid: found for uid, found in self._left.items() if uid in live}
-        self._blocked_until_s = {uid: at for uid, at in self._blocked_until_s.items() if uid in live}
+        self._refused = {uid: refused for uid, refused in self._refused.items() if uid in live}
 
     def _reconcile(self, replica_set: Obj, pods: Objs, now_s: float) -> None:
         active = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and _alive(pod)]
         wanted = replica_set["spec"]["replicas"]
         if "deletionTimestamp" not in replica_set["metadata"]:
-            if len(active) < wanted and self._blocked_until_s.get(replica_set["metadata"]["uid"], 0.0) <= now_s:
+            if len(active) < wanted:
                 self._create(replica_set, wanted - len(active), now_s)
-            elif len(active) > wanted:
+            else:
+                self._refused.pop(replica_set["metadata"]["uid"], None)
+            if len(active) > wanted:
                 self._remove(replica_set, sorted(active, key=_victims_first)[: len(active) - wanted])
         self._report(replica_set, active)
 
     def _create(self, replica_set: Obj, count: int, now_s: float) -> None:
         meta, template = replica_set["metadata"], replica_set["spec"]["template"]
-        self._blocked_until_s.pop(meta["uid"], None)
+        before = self._refused.pop(meta["uid"], None)
         for _ in range(count):
             labels = template["metadata"].get("labels") or {}
             pod_meta: Obj = {"name": f"{meta['name']}-{self._store.suffix()}", "namespace": meta["namespace"]}
@@ -129,7 +141,8 @@ class ReplicaSetController:
                 pod = self._store.create("Pod", {"metadata": pod_meta, "spec": template["spec"]}, Writer(MANAGER))
             except ApiError as refused:
                 self._recorder.warning(replica_set, "FailedCreate", f"Error creating: {refused.message}", COMPONENT)
-                self._blocked_until_s[meta["uid"]] = now_s + BLOCKED_RETRY_S
+                wait_s = FIRST_RETRY_S if before is None else min(LONGEST_RETRY_S, 2 * before.wait_s)
+                self._refused[meta["uid"]] = _Refused(refused.message, wait_s, now_s + wait_s)
                 return
             self._recorder.normal(replica_set, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}", COMPONENT)
 
@@ -150,7 +163,25 @@ class ReplicaSetController:
             "observedGeneration": meta["generation"],
         }
         status = {key: value for key, value in status.items() if value or key == "replicas"}
+        if conditions := self._conditions(replica_set):
+            status["conditions"] = conditions
         self._store.set_status("ReplicaSet", meta["namespace"], meta["name"], status, MANAGER)
+
+    def _conditions(self, replica_set: Obj) -> Objs:
+        """ReplicaFailure, in the words of the first refusal, until all pods could be made."""
+        refused = self._refused.get(replica_set["metadata"]["uid"])
+        if refused is None:
+            return []
+        known: Objs = (replica_set.get("status") or {}).get("conditions") or []
+        return known or [
+            {
+                "type": "ReplicaFailure",
+                "status": "True",
+                "reason": "FailedCreate",
+                "message": refused.message,
+                "lastTransitionTime": rfc3339(self._store.wall()),
+            }
+        ]
 
 
 def _alive(pod: Obj) -> bool:

@@ -1,6 +1,7 @@
 """The scheduler: fits requests onto nodes, honours selectors, cordons and taints, prefers the least allocated."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from eval.lab import quantity
@@ -13,6 +14,8 @@ COMPONENT: Final = "default-scheduler"
 CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
 RETRY_S: Final = 5.0
 _RESOURCES: Final = ("cpu", "memory")
+_PREEMPTION: Final = "Preemption is not helpful for scheduling"
+_VICTIMS: Final = "No preemption victims found for incoming pod"
 
 
 def requests_of(pod: Obj) -> dict[str, float]:
@@ -115,9 +118,12 @@ class Scheduler:
         self._recorder.normal(pod, "Scheduled", message, COMPONENT)
 
     def _unschedulable(self, pod: Obj, objections: dict[str, str]) -> None:
-        reasons = Counter(objections.values())
-        listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        message = f"0/{len(objections)} nodes are available: {listed}."
+        listed = ", ".join(_counted(objections.values()))
+        helps = (_VICTIMS if reason.startswith("Insufficient") else _PREEMPTION for reason in objections.values())
+        message = (
+            f"0/{len(objections)} nodes are available: {listed}. no new claims to deallocate, "
+            f"preemption: 0/{len(objections)} nodes are available: {', '.join(_counted(helps))}."
+        )
         self._recorder.warning(pod, "FailedScheduling", message, COMPONENT)
         old = (pod["status"].get("conditions") or [{}])[0]
         if old.get("message") == message:
@@ -131,6 +137,11 @@ class Scheduler:
         }
         status = {**pod["status"], "phase": "Pending", "conditions": [condition]}
         self._store.set_status("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], status, COMPONENT)
+
+
+def _counted(reasons: Iterable[str]) -> list[str]:
+    """`3 Insufficient cpu`, sorted as text."""
+    return sorted(f"{count} {reason}" for reason, count in Counter(reasons).items())
 
 
 def _pending(pod: Obj) -> bool:

@@ -76,6 +76,11 @@ class Shop:
         """A reference that nothing was ever pushed to."""
         return self.images[role][2] + "-rc"
 
+    @property
+    def credentials(self) -> dict[str, str]:
+        """What callers of the store sign in with, and what it lets in."""
+        return {"STORE_USER": self.namespace, "STORE_PASSWORD": f"{self.worker}-{self.quiet}"}
+
     def url(self, role: str) -> str:
         return f"http://{self.services[role]}.{self.namespace}:{PORT}"
 
@@ -126,6 +131,7 @@ def push_images(shop: Shop, registry: Registry) -> None:
                 rps_per_core=shop.rps[role] / (shop.replicas[role] * UTILISATION * 0.5),
                 start_s=1.5,
                 needs={variable(shop.services[callee]): ratio for callee, ratio in CALLS[role].items()},
+                signs_in=role == "store",
             )
         else:
             image = Image(memory_mib=90, port=None if role == "worker" else PORT, rps_per_core=100.0, start_s=1.5)
@@ -237,6 +243,8 @@ def open_shop(store: Store, shop: Shop) -> None:
         store.plant("Namespace", {"metadata": meta, "status": {"phase": "Active"}})
     for role, name in shop.services.items():
         env = {variable(shop.services[callee]): shop.url(callee) for callee in CALLS[role]}
+        if role == "store" or "store" in CALLS[role]:
+            env |= shop.credentials
         templates = [
             _template(name, image, shop.memory_mib[role], {"LOG_LEVEL": "info", **env}, serves=True)
             for image in shop.images[role][:3]

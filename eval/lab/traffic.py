@@ -12,12 +12,15 @@ from eval.lab.kubelet import Instance, Kubelet
 from eval.lab.shop import ROUTES, ZONES, Shop
 from eval.lab.store import Store, labels_of
 
-CODES: Final = ("200", "500", "502", "503")
+CODES: Final = ("200", "401", "500", "502", "503")
 NOISE: Final = 0.04
 BACKGROUND_ERROR_RATIO: Final = 0.0005
 TIMEOUT_S: Final = 1.0
 FULLEST: Final = 0.97  # queues are bounded: beyond this use, latency stays and the surplus is refused
 LOG_EVERY_S: Final = 1.0
+CREDENTIALS: Final = ("STORE_USER", "STORE_PASSWORD")
+LATENCY_MS: Final = "LATENCY_MS"
+REFUSAL_S: Final = 0.002
 Where = tuple[str, str]  # namespace, service
 
 
@@ -42,10 +45,19 @@ class Step:
     """What one service's requests came to within one step, in requests a second."""
 
     ok: float = 0.0
+    refused_sign_in: float = 0.0
     by_itself: float = 0.0
     upstream: float = 0.0
     refused: float = 0.0
     p99_s: float = 0.0
+
+
+class Calls(NamedTuple):
+    """What became of the calls to all dependencies: the shares of requests that fail for them, and the time."""
+
+    failing: float
+    refused: float
+    slowest_s: float
 
 
 class Address(NamedTuple):
@@ -72,7 +84,10 @@ class Traffic:
         self._store = store
         self._kubelet = kubelet
         self.flows: dict[Where, Flow] = {}
+        self._now_s = 0.0
         self._calls: dict[Where, float] = {}
+        self._refusals: dict[Where, float] = {}
+        self._callees: dict[Where, list[Instance | None]] = {}
         self._resolved: dict[str, tuple[Where | None, str]] = {}  # in this step: all pods of a workload ask the same
         self._last_log_s: dict[tuple[str, str], float] = {}
         for role, name in shop.services.items():
@@ -97,15 +112,19 @@ class Traffic:
             (item["metadata"]["namespace"], labels_of(item).get(SERVICE_LABEL, "")): item
             for item in self._store.all("EndpointSlice")
         }
+        self._now_s = now_s
         self._calls = dict.fromkeys(self.flows, 0.0)
+        self._refusals = dict.fromkeys(self.flows, 0.0)
         self._resolved.clear()
+        self._callees = {where: self._backends(where, slices.get(where)) for where in self.flows}
         outcome: dict[Where, Step] = {}
         for where, flow in self.flows.items():
             direct = flow.direct_rps + (flow.surge - 1.0) * flow.nominal_rps
             flow.load_rps = flow.called_rps + direct * max(0.0, self._rng.gauss(1.0, NOISE))
-            outcome[where] = self._serve(flow, self._backends(where, slices.get(where)), now_s, dt_s)
+            outcome[where] = self._serve(flow, self._callees[where], now_s, dt_s)
         for where, flow in self.flows.items():
             flow.called_rps = self._calls[where]
+            outcome[where].refused_sign_in = self._refusals[where]
             self._count(flow, outcome[where], dt_s)
 
     # -- one service
@@ -142,19 +161,20 @@ class Traffic:
         container.cpu_s += container.cores * use * dt_s
         container.use_ratio = use
         broken = served * (image.error_ratio + BACKGROUND_ERROR_RATIO)
-        failing, upstream_p99_s = self._call(instance, served, now_s)
+        calls = self._call(instance, served, now_s)
+        fine = served - broken
         step.refused += share - served
-        step.by_itself += broken
-        step.upstream += (served - broken) * failing
-        step.ok += (served - broken) * (1 - failing)
-        own = image.latency_s / (1 - min(FULLEST, use))
-        step.p99_s = max(step.p99_s, own * self._rng.gauss(1.0, NOISE) + upstream_p99_s)
+        step.by_itself += broken + fine * calls.refused
+        step.upstream += fine * (1 - calls.refused) * calls.failing
+        step.ok += fine * (1 - calls.refused) * (1 - calls.failing)
+        own = _latency_s(instance) / (1 - min(FULLEST, use))
+        step.p99_s = max(step.p99_s, own * self._rng.gauss(1.0, NOISE) + calls.slowest_s)
         if share > capacity:
             self._complain(instance, "overload", f"WARN queue full, shedding {share - served:.0f} requests/s", now_s)
 
-    def _call(self, instance: Instance, served: float, now_s: float) -> tuple[float, float]:
-        """Call every dependency; return the share of requests that fail for it, and the slowest answer's p99."""
-        fine, slowest_s = 1.0, 0.0
+    def _call(self, instance: Instance, served: float, now_s: float) -> Calls:
+        """Call every dependency."""
+        fine, signed_in, slowest_s = 1.0, 1.0, 0.0
         for name, ratio in instance.image.needs.items():
             url = instance.container.env.get(name, "")
             if url not in self._resolved:
@@ -163,13 +183,32 @@ class Traffic:
             flow = self.flows.get(where) if where else None
             failing = 1.0 if flow is None or trouble else flow.error_ratio
             if flow is not None and where is not None and not trouble:
-                self._calls[where] += served * ratio
+                refused = self._refused(instance, where)
+                self._calls[where] += served * ratio * (1 - refused)
+                self._refusals[where] += served * ratio * refused
+                signed_in *= 1 - min(1.0, ratio) * refused
                 slowest_s = max(slowest_s, flow.p99_s)
+                if refused:
+                    who = instance.container.env.get(CREDENTIALS[0], "")
+                    text = f'{url} answered 401 Unauthorized: wrong user or password for "{who}"'
+                    self._complain(instance, name, f"ERROR upstream {name}: {text}", now_s)
+                    continue
             if failing > 0.05:
                 text = trouble or f"{url} answered 503 to {failing:.0%} of the calls"
                 self._complain(instance, name, f"ERROR upstream {name}: {text}", now_s)
             fine *= 1 - min(1.0, ratio) * failing
-        return 1 - fine, slowest_s
+        return Calls(1 - fine, 1 - signed_in, slowest_s)
+
+    def _refused(self, caller: Instance, where: Where) -> float:
+        """The share of the instances there that do not take this caller's user and password."""
+        there = [callee for callee in self._callees[where] if callee is not None]
+        mine = [caller.container.env.get(name, "") for name in CREDENTIALS]
+        strict = [callee for callee in there if callee.image.signs_in]
+        refusing = [callee for callee in strict if [callee.container.env.get(name, "") for name in CREDENTIALS] != mine]
+        for callee in refusing:
+            text = f'ERROR sign-in of "{mine[0]}" from {caller.run.ip} was refused: wrong user or password'
+            self._complain(callee, "sign-in", text, self._now_s)
+        return len(refusing) / len(there) if there else 0.0
 
     def _resolve(self, url: str) -> tuple[Where | None, str]:
         """The service behind an address, or what a client would say of it."""
@@ -190,9 +229,17 @@ class Traffic:
             self._kubelet.log(instance.run, instance.container, text)
 
     def _count(self, flow: Flow, step: Step, dt_s: float) -> None:
-        for code, rps in zip(CODES, (step.ok, step.by_itself, step.upstream, step.refused), strict=True):
+        rates = (step.ok, step.refused_sign_in, step.by_itself, step.upstream, step.refused)
+        for code, rps in zip(CODES, rates, strict=True):
             flow.totals[code] += rps * dt_s
         failed = step.by_itself + step.upstream + step.refused
         flow.error_ratio = failed / flow.load_rps if flow.load_rps > 0 else 0.0
         flow.p99_s = step.p99_s
         flow.duration_sum_s += flow.load_rps * dt_s * step.p99_s * 0.4  # the mean of a skewed latency
+        flow.duration_sum_s += step.refused_sign_in * dt_s * REFUSAL_S
+
+
+def _latency_s(instance: Instance) -> float:
+    """The p99 of an idle instance: what its operator set, else what its image does."""
+    told = instance.container.env.get(LATENCY_MS)
+    return float(told) / 1000 if told else instance.image.latency_s

@@ -16,6 +16,7 @@ from eval.lab.images import Registry
 from eval.lab.kubelet import Kubelet
 from eval.lab.metrics import Exporter
 from eval.lab.query import QueryEngine
+from eval.lab.quotas import QuotaController
 from eval.lab.recorder import Recorder
 from eval.lab.replicasets import ReplicaSetController
 from eval.lab.rules import RuleEngine
@@ -49,6 +50,7 @@ class World(ABC):
         self._garbage = GarbageCollector(self.store)
         self._deployments = DeploymentController(self.store, recorder)
         self._replica_sets = ReplicaSetController(self.store, recorder)
+        self._quotas = QuotaController(self.store)
         self._scheduler = Scheduler(self.store, recorder)
         self.kubelet = Kubelet(self.store, recorder, self.registry)
         self._endpoints = EndpointsController(self.store)
@@ -67,6 +69,7 @@ class World(ABC):
         self._garbage.tick()
         self._deployments.tick(now_s)
         self._replica_sets.tick(now_s)
+        self._quotas.tick()
         self._scheduler.tick(now_s)
         self.kubelet.tick(now_s)
         self._endpoints.tick()

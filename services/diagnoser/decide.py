@@ -20,6 +20,11 @@ INTRINSIC: Final = frozenset(
         CauseCode.SERVICE_TARGET_PORT_MISMATCH,
         CauseCode.SCALED_TOO_LOW,
         CauseCode.NODE_GRAY_FAILURE,
+        CauseCode.CONFIG_MAP_MISSING,
+        CauseCode.SECRET_MISSING,
+        CauseCode.READINESS_PROBE_MISCONFIGURED,
+        CauseCode.UNSCHEDULABLE,
+        CauseCode.QUOTA_EXCEEDED,
     }
 )
 """Faults that stand on their own evidence: nothing that happens elsewhere makes them."""

@@ -49,8 +49,11 @@ IN_A_SNAPSHOT: Final = (
     Kind.SERVICE,
     Kind.ENDPOINT_SLICE,
     Kind.EVENT,
+    Kind.RESOURCE_QUOTA,
     Kind.NODE,
 )
+ONLY_EXPLAINING: Final = frozenset({Kind.RESOURCE_QUOTA})
+"""What only explains further what other objects show: where it may not be read, nothing is hidden."""
 PAGE_SIZE: Final = 500
 LIMITS: Final = (PAGE_SIZE, PAGE_SIZE, None)
 """Of the tries to read a list: if the snapshot that its pages are of is compacted away, it is read anew, at last in
@@ -151,7 +154,7 @@ class KubernetesCluster:
             unread=tuple(
                 Unread(kind=part.kind, namespace=part.namespace, reason=str(part.refused.args[0]))
                 for part in listed
-                if part.refused is not None
+                if part.refused is not None and part.kind not in ONLY_EXPLAINING
             ),
         )
 
@@ -365,5 +368,9 @@ def _in_words(listed: list[_Listed], scopes: Sequence[str | None]) -> list[str]:
         if any(part.refused is None for part in parts):
             where = "" if kind in CLUSTER_SCOPED else f" in {everywhere}"
             words.append(f"{sum(len(part.objects) for part in parts)} {kind}s{where}")
-    words.extend(f"not read: {part.kind}s ({part.refused})" for part in listed if part.refused is not None)
+    words.extend(
+        f"{'done without' if part.kind in ONLY_EXPLAINING else 'not read'}: {part.kind}s ({part.refused})"
+        for part in listed
+        if part.refused is not None
+    )
     return words

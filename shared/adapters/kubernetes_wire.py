@@ -16,6 +16,7 @@ PLURALS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.POD: ("", "pods"),
     Kind.SERVICE: ("", "services"),
     Kind.EVENT: ("", "events"),
+    Kind.RESOURCE_QUOTA: ("", "resourcequotas"),
     Kind.ENDPOINT_SLICE: ("discovery.k8s.io", "endpointslices"),
     Kind.DEPLOYMENT: ("apps", "deployments"),
     Kind.REPLICA_SET: ("apps", "replicasets"),

@@ -1,9 +1,10 @@
 """What a pod's statuses say: stuck, crashing, killed, hanging."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Final, NamedTuple
 
-from shared.domain.objects import ContainerStatus, Deployment, Pod, Terminated
+from shared.domain.objects import ContainerStatus, Deployment, Event, Pod, Terminated
 from shared.domain.revisions import current_revision
 from shared.domain.snapshot import Snapshot
 
@@ -16,6 +17,10 @@ STUCK: Final = IMAGE_PULL | {
     "RunContainerError",
 }
 """Reasons to wait that do not pass by themselves."""
+NOT_STARTED: Final = frozenset({"ContainerCreating", "PodInitializing"})
+"""Reasons to wait of a container that waits for what its pod is made of; most pass within seconds."""
+_PROBED_WITHIN: Final = timedelta(minutes=10)
+"""A kubelet that repeats an event 25 times tells of it every five minutes only."""
 
 
 class ContainerSeen(NamedTuple):
@@ -57,3 +62,22 @@ def live(pods: Sequence[Pod]) -> Sequence[Pod]:
         for pod in pods
         if pod.metadata.deletion_timestamp is None and pod.status.phase not in {"Succeeded", "Failed"}
     ]
+
+
+def runs_unready(pod: Pod) -> bool:
+    """Whether its containers run, and yet it is not ready."""
+    statuses = pod.status.container_statuses
+    return not pod.ready and bool(statuses) and all(status.state.running is not None for status in statuses)
+
+
+def readiness_failures(pod: Pod, snapshot: Snapshot) -> Sequence[Event]:
+    """What the kubelet said lately of its readiness probes, the newest last."""
+    said = [
+        (at, event)
+        for event in snapshot.events_about(pod.ref)
+        if event.reason == "Unhealthy"
+        and event.message.startswith("Readiness probe")
+        and (at := event.at) is not None
+        and snapshot.taken_at - at <= _PROBED_WITHIN
+    ]
+    return [event for _, event in sorted(said, key=lambda each: each[0])]

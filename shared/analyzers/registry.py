@@ -3,16 +3,21 @@
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
+from shared.analyzers.config_map_missing import config_map_missing
 from shared.analyzers.cpu_saturated import cpu_saturated
 from shared.analyzers.crash_loop import crash_loop
 from shared.analyzers.image_pull_failed import image_pull_failed
 from shared.analyzers.memory_limit_too_low import memory_limit_too_low
 from shared.analyzers.node_gray_failure import node_gray_failure
+from shared.analyzers.quota_exceeded import quota_exceeded
+from shared.analyzers.readiness_probe_misconfigured import readiness_probe_misconfigured
 from shared.analyzers.recent_rollout import recent_rollout
 from shared.analyzers.scaled_too_low import scaled_too_low
+from shared.analyzers.secret_missing import secret_missing
 from shared.analyzers.service_selector_mismatch import service_selector_mismatch
 from shared.analyzers.service_target_port_mismatch import service_target_port_mismatch
 from shared.analyzers.unhealthy_process import unhealthy_process
+from shared.analyzers.unschedulable import unschedulable
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.cluster import Ref
 from shared.domain.snapshot import Snapshot
@@ -20,16 +25,21 @@ from shared.domain.snapshot import Snapshot
 Analyzer: TypeAlias = Callable[[Snapshot], Iterable[Finding]]
 
 ANALYZERS: Final[tuple[Analyzer, ...]] = (
+    config_map_missing,
     cpu_saturated,
     crash_loop,
     image_pull_failed,
     memory_limit_too_low,
     node_gray_failure,
+    quota_exceeded,
+    readiness_probe_misconfigured,
     recent_rollout,
     scaled_too_low,
+    secret_missing,
     service_selector_mismatch,
     service_target_port_mismatch,
     unhealthy_process,
+    unschedulable,
 )
 
 

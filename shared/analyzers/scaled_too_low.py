@@ -67,12 +67,12 @@ def _before(deployment: Deployment, snapshot: Snapshot) -> _Before | None:
     if current is None:
         return None
     scalings = [
-        (event.last_timestamp, int(matched["before"]), event)
+        (at, int(matched["before"]), event)
         for event in snapshot.events_about(deployment.ref)
         if (matched := _SCALED_DOWN.search(event.message)) is not None
         and matched["name"] == current.metadata.name
         and int(matched["after"]) == deployment.spec.replicas
-        and event.last_timestamp is not None
+        and (at := event.at) is not None
     ]
     if not scalings:
         return None

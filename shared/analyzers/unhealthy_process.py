@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.analyzers.evidence import seen, told
 from shared.analyzers.gray import gray_nodes
-from shared.analyzers.pods import current_pods
+from shared.analyzers.pods import current_pods, readiness_failures, runs_unready
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Deployment, Event, Pod
 from shared.domain.revisions import current_revision, rolled_out_at
@@ -14,7 +14,6 @@ from shared.domain.snapshot import Snapshot
 
 SETTLED: Final = timedelta(minutes=15)
 """A revision younger than this is still proving itself: then its rollout is the suspect, not its processes."""
-RECENT: Final = timedelta(minutes=5)
 
 
 def unhealthy_process(snapshot: Snapshot) -> Iterator[Finding]:
@@ -25,7 +24,7 @@ def unhealthy_process(snapshot: Snapshot) -> Iterator[Finding]:
             hanging = [
                 (pod, failures[-1])
                 for pod in current_pods(deployment, snapshot)
-                if pod.ref not in gray and _runs_unready(pod) and (failures := _probe_failures(pod, snapshot))
+                if pod.ref not in gray and runs_unready(pod) and (failures := readiness_failures(pod, snapshot))
             ]
             if hanging:
                 yield _finding(deployment, hanging)
@@ -35,21 +34,6 @@ def _settled(deployment: Deployment, snapshot: Snapshot) -> bool:
     current = current_revision(deployment, snapshot)
     since = None if current is None else rolled_out_at(current, snapshot)
     return since is not None and snapshot.taken_at - since > SETTLED
-
-
-def _runs_unready(pod: Pod) -> bool:
-    statuses = pod.status.container_statuses
-    return not pod.ready and bool(statuses) and all(status.state.running is not None for status in statuses)
-
-
-def _probe_failures(pod: Pod, snapshot: Snapshot) -> Sequence[Event]:
-    return [
-        event
-        for event in snapshot.events_about(pod.ref)
-        if event.reason == "Unhealthy"
-        and event.last_timestamp is not None
-        and snapshot.taken_at - event.last_timestamp <= RECENT
-    ]
 
 
 def _finding(deployment: Deployment, hanging: Sequence[tuple[Pod, Event]]) -> Finding:

@@ -22,6 +22,11 @@ class CauseCode(StrEnum):
     RECENT_ROLLOUT = "recent-rollout"
     NODE_GRAY_FAILURE = "node-gray-failure"
     UNHEALTHY_PROCESS = "unhealthy-process"
+    CONFIG_MAP_MISSING = "config-map-missing"
+    SECRET_MISSING = "secret-missing"  # noqa: S105 - the name of a cause
+    READINESS_PROBE_MISCONFIGURED = "readiness-probe-misconfigured"
+    UNSCHEDULABLE = "unschedulable"
+    QUOTA_EXCEEDED = "quota-exceeded"
 
 
 CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     EVENT = "Event"
     DEPLOYMENT = "Deployment"
     REPLICA_SET = "ReplicaSet"
+    RESOURCE_QUOTA = "ResourceQuota"
 
 
 CLUSTER_SCOPED: Final = frozenset({Kind.NAMESPACE, Kind.NODE})

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Final, Self
 
@@ -62,14 +63,72 @@ class View(Part):
         return self.metadata.labels.get(MARK)
 
 
+class KeyRef(Part):
+    """One key of a ConfigMap or a Secret."""
+
+    name: str = ""
+    key: str = ""
+    optional: bool = False
+
+
+class EnvSource(Part):
+    config_map_key_ref: KeyRef | None = None
+    secret_key_ref: KeyRef | None = None
+
+
 class EnvVar(Part):
     name: str
     value: str = ""
+    value_from: EnvSource | None = None
+
+
+class WholeRef(Part):
+    """A ConfigMap or a Secret as a whole; a volume names its Secret by `secretName`."""
+
+    name: str = Field(default="", validation_alias=AliasChoices("name", "secretName"))
+    optional: bool = False
+
+
+class EnvFrom(Part):
+    config_map_ref: WholeRef | None = None
+    secret_ref: WholeRef | None = None
+
+
+class ProjectedSource(Part):
+    config_map: WholeRef | None = None
+    secret: WholeRef | None = None
+
+
+class Projected(Part):
+    sources: tuple[ProjectedSource, ...] = ()
+
+
+class Volume(ProjectedSource):
+    name: str
+    projected: Projected | None = None
 
 
 class ContainerPort(Part):
     container_port: int
     name: str = ""
+
+
+class Knock(Part):
+    """Where a probe knocks over the network: a number, or the name of a port that the container declares."""
+
+    port: int | str
+
+
+class Probe(Part):
+    http_get: Knock | None = None
+    tcp_socket: Knock | None = None
+    grpc: Knock | None = None
+
+    @property
+    def port(self) -> int | str | None:
+        """None for a probe that runs a command."""
+        knock = self.http_get or self.tcp_socket or self.grpc
+        return None if knock is None else knock.port
 
 
 class Resources(Part):
@@ -81,14 +140,23 @@ class Container(Part):
     name: str
     image: str = ""
     env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFrom, ...] = ()
     ports: tuple[ContainerPort, ...] = ()
     resources: Resources = Resources()
+    readiness_probe: Probe | None = None
 
 
 class PodSpec(Part):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     node_name: str = ""
+
+
+class TemplateSpec(PodSpec):
+    """What is read of a template only: five thousand pods would say the same again."""
+
+    volumes: tuple[Volume, ...] = ()
+    node_selector: Mapping[str, str] = {}
 
 
 class TemplateMetadata(Part):
@@ -98,7 +166,7 @@ class TemplateMetadata(Part):
 
 class PodTemplate(Part):
     metadata: TemplateMetadata = TemplateMetadata()
-    spec: PodSpec = PodSpec()
+    spec: TemplateSpec = TemplateSpec()
 
 
 class Selector(Part):
@@ -170,8 +238,13 @@ class ReplicaSetSpec(Part):
     template: PodTemplate = PodTemplate()
 
 
+class ReplicaSetStatus(Part):
+    conditions: tuple[Condition, ...] = ()
+
+
 class ReplicaSet(Templated):
     spec: ReplicaSetSpec = ReplicaSetSpec()
+    status: ReplicaSetStatus = ReplicaSetStatus()
 
     @cached_property
     def revision(self) -> int:
@@ -287,10 +360,27 @@ class Node(View):
     status: NodeStatus = NodeStatus()
 
 
+class QuotaSpec(Part):
+    hard: Mapping[str, str | int | float] = {}
+
+
+class QuotaStatus(Part):
+    used: Mapping[str, str | int | float] = {}
+
+
+class ResourceQuota(View):
+    spec: QuotaSpec = QuotaSpec()
+    status: QuotaStatus = QuotaStatus()
+
+
 class InvolvedObject(Part):
     kind: str = ""
     name: str = ""
     namespace: str = ""
+
+
+class EventSeries(Part):
+    last_observed_time: AwareDatetime | None = None
 
 
 class Event(View):
@@ -300,8 +390,15 @@ class Event(View):
     type: str = "Normal"
     reason: str = ""
     message: str = ""
-    count: int = 1
     last_timestamp: AwareDatetime | None = None
+    event_time: AwareDatetime | None = None
+    series: EventSeries | None = None
+
+    @property
+    def at(self) -> datetime | None:
+        """When it was last seen. Those of the events.k8s.io API, such as the scheduler's, have no `lastTimestamp`."""
+        repeated = None if self.series is None else self.series.last_observed_time
+        return self.last_timestamp or repeated or self.event_time
 
 
 def quantity(text: Json) -> float:

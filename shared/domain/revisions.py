@@ -1,6 +1,6 @@
 """A Deployment's revisions: which one runs now, which came before, and since when."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -42,9 +42,14 @@ def earlier_revisions(deployment: Deployment, snapshot: Snapshot) -> Sequence[Re
     ]
 
 
-def known_good(deployment: Deployment, snapshot: Snapshot) -> ReplicaSet | None:
-    """The earlier revision to go back to: the newest with a pod that is ready now, else the newest."""
-    earlier = earlier_revisions(deployment, snapshot)
+def known_good(
+    deployment: Deployment, snapshot: Snapshot, fits: Callable[[ReplicaSet], bool] = lambda _: True
+) -> ReplicaSet | None:
+    """The earlier revision to go back to, of those that fit: the newest with a pod that is ready now, else the newest.
+
+    What has its cause in the template fits only where that differs: to go back to the same fault would mend nothing.
+    """
+    earlier = [made for made in earlier_revisions(deployment, snapshot) if fits(made)]
     proven = (made for made in earlier if any(pod.ready for pod in snapshot.pods_of_revision(made)))
     return next(proven, next(iter(earlier), None))
 

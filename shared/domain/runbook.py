@@ -12,6 +12,7 @@ from shared.domain.change import Change, Evict, Patch
 from shared.domain.cluster import Ref
 from shared.domain.frozen import Frozen
 from shared.domain.ids import PlanHash
+from shared.domain.redaction import shown_slot
 
 
 class Risk(StrEnum):
@@ -137,6 +138,9 @@ def describe(change: Patch | Evict) -> list[str]:
     """Say in a line for each edit what a change does, as a diff that a tired person can read."""
     match change:
         case Patch(ref=ref, edits=edits):
-            return [f"{ref} {edit.path}: {edit.before} -> {edit.after}" for edit in edits]
+            return [
+                f"{ref} {edit.path}: {shown_slot(edit.path, edit.before)} -> {shown_slot(edit.path, edit.after)}"
+                for edit in edits
+            ]
         case Evict(ref=ref, controller=controller):
             return [f"{ref}: evicted; {controller} makes another"]

@@ -11,7 +11,17 @@ from shared.domain.cluster import Kind, Object, Ref
 from shared.domain.frozen import Frozen
 from shared.domain.health import Traffic
 from shared.domain.ids import ClusterName
-from shared.domain.objects import Deployment, EndpointSlice, Event, Node, Pod, ReplicaSet, Service, View
+from shared.domain.objects import (
+    Deployment,
+    EndpointSlice,
+    Event,
+    Node,
+    Pod,
+    ReplicaSet,
+    ResourceQuota,
+    Service,
+    View,
+)
 
 AnyView = TypeVar("AnyView", bound=View)
 
@@ -85,6 +95,10 @@ class Snapshot(Frozen):
     @cached_property
     def events(self) -> tuple[Event, ...]:
         return self._views(Kind.EVENT, Event)
+
+    @cached_property
+    def resource_quotas(self) -> tuple[ResourceQuota, ...]:
+        return self._views(Kind.RESOURCE_QUOTA, ResourceQuota)
 
     @cached_property
     def _by_ref(self) -> Mapping[Ref, Object]:

@@ -21,7 +21,8 @@ class Cluster(Protocol):
     async def snapshot(self, namespaces: Collection[str] | None = None) -> Snapshot:
         """Read what diagnosis looks at in these namespaces (None: all), and the Nodes.
 
-        Deployments, ReplicaSets, Pods, Services, EndpointSlices and Events, each list in one consistent read.
+        Deployments, ReplicaSets, Pods, Services, EndpointSlices, Events and ResourceQuotas, each list in one consistent
+        read.
         `traffic` and `usage` stay empty: they come from metrics.
         """
 

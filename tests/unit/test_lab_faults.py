@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_not_scheduled(lab: Rehearsal) -> None:
     lab.edit_container(name, resources={"requests": {"cpu": "64"}, "limits": {"cpu": "64"}})
     lab.until(lambda: "FailedScheduling" in reasons(lab, name), within_s=30)
     messages = {event["message"] for event in lab.store.list("Event") if event["reason"] == "FailedScheduling"}
-    assert messages == {"0/3 nodes are available: 3 Insufficient cpu."}
+    assert {message.partition(". ")[0] for message in messages} == {"0/3 nodes are available: 3 Insufficient cpu"}
 
 
 def test_request_counters_are_whole_and_follow_the_traffic(lab: Rehearsal) -> None:

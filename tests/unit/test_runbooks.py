@@ -42,7 +42,16 @@ def test_the_built_in_runbooks_are_these() -> None:
         "fix-service-selector": (CauseCode.SERVICE_SELECTOR_MISMATCH,),
         "restart-deployment": (CauseCode.UNHEALTHY_PROCESS,),
         "restore-resources": (CauseCode.MEMORY_LIMIT_TOO_LOW,),
-        "roll-back-deployment": (CauseCode.IMAGE_PULL_FAILED, CauseCode.CRASH_LOOP, CauseCode.RECENT_ROLLOUT),
+        "roll-back-deployment": (
+            CauseCode.IMAGE_PULL_FAILED,
+            CauseCode.CRASH_LOOP,
+            CauseCode.RECENT_ROLLOUT,
+            CauseCode.CONFIG_MAP_MISSING,
+            CauseCode.SECRET_MISSING,
+            CauseCode.READINESS_PROBE_MISCONFIGURED,
+            CauseCode.UNSCHEDULABLE,
+            CauseCode.QUOTA_EXCEEDED,
+        ),
         "scale-deployment": (CauseCode.CPU_SATURATED, CauseCode.SCALED_TOO_LOW),
     }
     assert [runbook.name for runbook in catalog.runbooks if runbook.destructive] == ["drain-node"]

@@ -1,0 +1,349 @@
+"""What pods cannot start, be placed, be made or get ready without: each fault is seen, and not where it nearly is."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.analyzers.config_map_missing import config_map_missing
+from shared.analyzers.quota_exceeded import quota_exceeded
+from shared.analyzers.readiness_probe_misconfigured import readiness_probe_misconfigured
+from shared.analyzers.secret_missing import secret_missing
+from shared.analyzers.unhealthy_process import unhealthy_process
+from shared.analyzers.unschedulable import unschedulable
+from shared.domain.cause import CauseCode, Finding
+from shared.domain.cluster import Kind, Object
+from shared.domain.frozen import Json, JsonObject
+from shared.domain.path import Present, write
+from shared.testing.builders import (
+    T0,
+    Rollout,
+    a_kubernetes_event,
+    a_node,
+    a_ref,
+    a_rollout,
+    a_snapshot,
+    a_template,
+    an_object,
+)
+
+NOT_FOUND = 'configmap "settings" not found'
+NO_SUCH_KEY = "couldn't find key LOG_LEVEL in ConfigMap shop/settings"
+
+
+def only(found: Iterable[Finding]) -> Finding:
+    """The one finding."""
+    (finding,) = found
+    return finding
+
+
+def with_field(seen: Object, path: str, value: Json) -> Object:
+    """The same object, with one value set."""
+    return seen.but(body=write(seen.body, path, Present(value=value)))
+
+
+def a_template_with(path: str, value: Json) -> JsonObject:
+    """A template with one more value in it."""
+    return write(a_template(), path, Present(value=value))
+
+
+# --- config-map-missing, secret-missing
+
+
+def from_config_map(name: str = "settings", key: str = "LOG_LEVEL", **more: Json) -> JsonObject:
+    """A template whose environment takes one key of a ConfigMap."""
+    ref: JsonObject = {"name": name, "key": key, **more}
+    env: Json = [{"name": "LOG_LEVEL", "valueFrom": {"configMapKeyRef": ref}}]
+    return a_template_with("/spec/containers/main/env", env)
+
+
+def a_pod_that_waits(rollout: Rollout, message: str, reason: str = "CreateContainerConfigError") -> tuple[Object, ...]:
+    """One new pod whose container cannot be made."""
+    return rollout.pods(1, ready=False, waiting=reason, waiting_message=message)
+
+
+@pytest.mark.parametrize("message", [NOT_FOUND, NO_SUCH_KEY])
+def test_a_config_map_that_is_not_there_and_a_revision_that_does_without(message: str) -> None:
+    """Evidence is the kubelet's own word and the place that asks for it; the way back is the revision before."""
+    rollout = a_rollout(after=from_config_map())
+    found = only(config_map_missing(a_snapshot(rollout.objects, a_pod_that_waits(rollout, message))))
+    assert (found.code, found.object, found.remedy) == (
+        CauseCode.CONFIG_MAP_MISSING,
+        rollout.deployment.ref,
+        {"revision": 1},
+    )
+    assert [each.pointer for each in found.evidence] == [
+        "Pod/shop/cart-2-a#/status/containerStatuses/main/state/waiting",
+        "Deployment/shop/cart#/spec/template/spec/containers/main/env/LOG_LEVEL",
+    ]
+
+
+def test_what_was_taken_away_under_a_workload_has_no_way_back() -> None:
+    """Every revision needs it: to roll back would mend nothing, so a person is told what is missing."""
+    rollout = a_rollout(before=from_config_map(), after=from_config_map(key="LOG_LEVEL", optional=False))
+    found = only(config_map_missing(a_snapshot(rollout.objects, a_pod_that_waits(rollout, NOT_FOUND))))
+    assert found.remedy == {}
+
+
+def test_an_earlier_revision_that_asks_for_another_key_does_without_this_one() -> None:
+    """The key is what is missing, not the ConfigMap."""
+    rollout = a_rollout(before=from_config_map(key="LEVEL"), after=from_config_map())
+    found = only(config_map_missing(a_snapshot(rollout.objects, a_pod_that_waits(rollout, NO_SUCH_KEY))))
+    assert found.remedy == {"revision": 1}
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [
+        {"name": "config", "configMap": {"name": "settings"}},
+        {"name": "config", "projected": {"sources": [{"configMap": {"name": "settings"}}]}},
+    ],
+)
+def test_a_volume_that_cannot_be_mounted(volume: JsonObject) -> None:
+    """Its container waits to be created for ever; only the event says why."""
+    rollout = a_rollout(after=a_template_with("/spec/volumes", [volume]))
+    (pod,) = a_pod_that_waits(rollout, "", "ContainerCreating")
+    told = a_kubernetes_event(pod.ref, "FailedMount", f'MountVolume.SetUp failed for volume "config" : {NOT_FOUND}')
+    found = only(config_map_missing(a_snapshot(rollout.objects, pod, told)))
+    assert found.remedy == {"revision": 1}
+    assert [each.source for each in found.evidence] == ["event", "object"]
+
+
+def test_a_mount_that_failed_before_the_pod_started_is_past() -> None:
+    """The ConfigMap came a moment later than the pod, as it does in every deployment."""
+    rollout = a_rollout(after=a_template_with("/spec/volumes", [{"name": "config", "configMap": {"name": "settings"}}]))
+    (pod,) = rollout.pods(1)
+    told = a_kubernetes_event(pod.ref, "FailedMount", f'MountVolume.SetUp failed for volume "config" : {NOT_FOUND}')
+    assert not list(config_map_missing(a_snapshot(rollout.objects, pod, told)))
+
+
+def test_a_pod_of_an_earlier_revision_that_wants_a_config_map_is_past() -> None:
+    """The template has moved on."""
+    rollout = a_rollout(before=from_config_map())
+    pods = rollout.pods(
+        1, of_earlier=True, ready=False, waiting="CreateContainerConfigError", waiting_message=NOT_FOUND
+    )
+    assert not list(config_map_missing(a_snapshot(rollout.objects, pods)))
+
+
+def test_a_secret_that_is_not_there_is_another_cause_than_a_config_map() -> None:
+    """Nobody has to read a Secret to know that it is not there."""
+    env: Json = [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "store", "key": "password"}}}]
+    rollout = a_rollout(after=a_template_with("/spec/containers/main/env", env))
+    snapshot = a_snapshot(rollout.objects, a_pod_that_waits(rollout, 'secret "store" not found'))
+    assert not list(config_map_missing(snapshot))
+    found = only(secret_missing(snapshot))
+    assert (found.code, found.remedy) == (CauseCode.SECRET_MISSING, {"revision": 1})
+
+
+def test_other_trouble_with_a_containers_configuration_is_neither() -> None:
+    """Such as an image that must not run as root."""
+    rollout = a_rollout()
+    said = "container has runAsNonRoot and image will run as root"
+    snapshot = a_snapshot(rollout.objects, a_pod_that_waits(rollout, said))
+    assert not [*config_map_missing(snapshot), *secret_missing(snapshot)]
+
+
+# --- readiness-probe-misconfigured
+
+
+def probing(port: int | str = "http", path: str = "/ready", **more: Any) -> JsonObject:
+    """A template with a readiness probe."""
+    template = a_template(**more)
+    return write(
+        template,
+        "/spec/containers/main/readinessProbe",
+        Present(value={"httpGet": {"path": path, "port": port}, "periodSeconds": 5}),
+    )
+
+
+def refused(
+    pod: Object, said: str = 'Get "http://10.244.0.9:9/ready": dial tcp 10.244.0.9:9: connect: connection refused'
+) -> Object:
+    """The kubelet's event on a failed readiness probe."""
+    return a_kubernetes_event(pod.ref, "Unhealthy", f"Readiness probe failed: {said}", at=T0 - timedelta(seconds=20))
+
+
+@pytest.mark.parametrize("port", [9, "web"])
+def test_a_probe_that_knocks_where_nobody_listens(port: int | str) -> None:
+    """At a port, or a name, that the container does not declare; the way back is the revision that probed otherwise."""
+    rollout = a_rollout(before=probing(), after=probing(port, image="registry.example/cart:2"))
+    (pod,) = rollout.pods(1, ready=False)
+    found = only(readiness_probe_misconfigured(a_snapshot(rollout.objects, pod, refused(pod))))
+    assert (found.code, found.remedy) == (CauseCode.READINESS_PROBE_MISCONFIGURED, {"revision": 1})
+    assert "8080" in found.summary
+    assert "Readiness probe failed" in " ".join(each.value for each in found.evidence)
+
+
+def test_a_probe_that_is_all_that_is_new_is_to_blame_whatever_it_says() -> None:
+    """A path that answers 404, for one."""
+    rollout = a_rollout(before=probing(), after=probing(path="/redy"))
+    (pod,) = rollout.pods(1, ready=False)
+    told = refused(pod, "HTTP probe failed with statuscode: 404")
+    assert only(readiness_probe_misconfigured(a_snapshot(rollout.objects, pod, told))).remedy == {"revision": 1}
+
+
+def test_a_probe_that_changed_together_with_the_image_is_not_known_to_be_wrong() -> None:
+    """The application may be what does not answer: the rollout is suspected, the probe is not."""
+    rollout = a_rollout(before=probing(), after=probing(path="/health", image="registry.example/cart:2"))
+    (pod,) = rollout.pods(1, ready=False)
+    told = refused(pod, "HTTP probe failed with statuscode: 404")
+    assert not list(readiness_probe_misconfigured(a_snapshot(rollout.objects, pod, told)))
+
+
+def test_where_one_new_pod_got_ready_the_probe_is_right() -> None:
+    """What fails elsewhere is the node's or the process's trouble."""
+    rollout = a_rollout(before=probing(), after=probing(9))
+    hanging, *others = rollout.pods(3, ready=False)
+    ready = with_field(others[0], "/status/conditions", [{"type": "Ready", "status": "True"}])
+    assert not list(readiness_probe_misconfigured(a_snapshot(rollout.objects, hanging, ready, refused(hanging))))
+
+
+@pytest.mark.parametrize("fields", [{"waiting": "CrashLoopBackOff"}, {"waiting": "ImagePullBackOff"}])
+def test_a_container_that_does_not_run_cannot_be_probed(fields: dict[str, str]) -> None:
+    """Old events about its probe are what a crash left behind."""
+    rollout = a_rollout(before=probing(), after=probing(9))
+    (pod,) = rollout.pods(1, ready=False, **fields)
+    assert not list(readiness_probe_misconfigured(a_snapshot(rollout.objects, pod, refused(pod))))
+
+
+def test_a_kubelet_that_repeats_itself_every_five_minutes_only_is_still_believed() -> None:
+    """That is what it does after 25 times; a probe failed all the time in between."""
+    rollout = a_rollout(at=T0 - timedelta(days=1))
+    (pod,) = rollout.pods(1, ready=False)
+    told = a_kubernetes_event(pod.ref, "Unhealthy", "Readiness probe failed: timeout", at=T0 - timedelta(minutes=6))
+    assert only(unhealthy_process(a_snapshot(rollout.objects, pod, told))).object == rollout.deployment.ref
+
+
+# --- unschedulable
+
+_PREEMPTION = (
+    "no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+)
+
+
+def selecting(**labels: str) -> JsonObject:
+    """A template with a nodeSelector."""
+    return a_template_with("/spec/nodeSelector", dict(labels))
+
+
+def unplaced(rollout: Rollout, why: str = "3 node(s) didn't match Pod's node affinity/selector") -> Object:
+    """A new pod that the scheduler finds no node for."""
+    (pod,) = rollout.pods(1, ready=False, node="")
+    message = f"0/3 nodes are available: {why}. {_PREEMPTION}"
+    condition: Json = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    pod = with_field(pod, "/status/conditions", [condition])
+    return with_field(pod, "/status/phase", "Pending")
+
+
+def nodes(**labels: str) -> list[Object]:
+    """Three nodes with these labels."""
+    return [with_field(a_node(f"node-{number}"), "/metadata/labels", dict(labels)) for number in range(3)]
+
+
+def test_a_pod_that_asks_for_a_node_that_is_not_there() -> None:
+    """Evidence is the scheduler's word, what was asked for, and what each node has of it."""
+    rollout = a_rollout(after=selecting(disk="ssd"))
+    found = only(unschedulable(a_snapshot(rollout.objects, unplaced(rollout), nodes(disk="hdd"))))
+    assert (found.code, found.remedy) == (CauseCode.UNSCHEDULABLE, {"revision": 1})
+    assert [(each.pointer, each.value) for each in found.evidence[1:3]] == [
+        ("Deployment/shop/cart#/spec/template/spec/nodeSelector", '{"disk": "ssd"}'),
+        ("Node/node-0#/metadata/labels", "disk=hdd"),
+    ]
+
+
+def test_an_earlier_revision_that_no_node_takes_either_is_no_way_back() -> None:
+    """The label went from the nodes: that is for a person."""
+    rollout = a_rollout(before=selecting(disk="nvme"), after=selecting(disk="ssd"))
+    found = only(unschedulable(a_snapshot(rollout.objects, unplaced(rollout), nodes(disk="hdd"))))
+    assert found.remedy == {}
+
+
+@pytest.mark.parametrize("why", ["3 Insufficient cpu", "3 node(s) had untolerated taint {gpu: }"])
+def test_a_pod_that_waits_for_room_asks_for_no_wrong_node(why: str) -> None:
+    """That is another cause, and another way out."""
+    rollout = a_rollout(after=selecting(disk="ssd"))
+    assert not list(unschedulable(a_snapshot(rollout.objects, unplaced(rollout, why), nodes(disk="ssd"))))
+
+
+def test_where_a_node_has_the_labels_the_selector_is_right() -> None:
+    """The one that fits is full; the others never fitted."""
+    rollout = a_rollout(after=selecting(disk="ssd"))
+    why = "1 Insufficient memory, 2 node(s) didn't match Pod's node affinity/selector"
+    fitting, *others = nodes(disk="hdd")
+    fitting = with_field(fitting, "/metadata/labels", {"disk": "ssd"})
+    assert not list(unschedulable(a_snapshot(rollout.objects, unplaced(rollout, why), fitting, others)))
+
+
+# --- quota-exceeded
+
+EXCEEDED = (
+    'pods "cart-2-x" is forbidden: exceeded quota: team, requested: limits.memory=256Mi,pods=1, '
+    "used: limits.memory=512Mi,pods=2, limited: limits.memory=512Mi,pods=2"
+)
+
+
+def refusing(rollout: Rollout, message: str = EXCEEDED) -> tuple[Object, ...]:
+    """The rollout whose current ReplicaSet may not make its pods."""
+    failure: Json = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    current = with_field(rollout.current, "/status", {"conditions": [failure]})
+    told = a_kubernetes_event(current.ref, "FailedCreate", f"Error creating: {message}")
+    return (rollout.deployment, rollout.earlier, current, told)
+
+
+def a_quota(hard: JsonObject, used: JsonObject) -> Object:
+    """A ResourceQuota of the shop."""
+    ref = a_ref("team", Kind.RESOURCE_QUOTA)
+    return an_object(ref, {"apiVersion": "v1", "spec": {"hard": hard}, "status": {"hard": hard, "used": used}})
+
+
+def test_a_quota_that_has_no_room_is_named_with_what_is_short() -> None:
+    """Nothing says how large it should be: no runbook is offered what to write."""
+    rollout = a_rollout()
+    found = only(quota_exceeded(a_snapshot(refusing(rollout))))
+    assert (found.code, found.object, found.remedy) == (CauseCode.QUOTA_EXCEEDED, rollout.deployment.ref, {})
+    assert "quota team" in found.summary
+    assert "256Mi more limits.memory than the 512Mi used of 512Mi" in found.summary
+    assert [each.pointer for each in found.evidence] == [
+        "ReplicaSet/shop/cart-2#/status/conditions/ReplicaFailure",
+        "Event/shop/cart-2.failedcreate",
+    ]
+
+
+def test_a_rollout_that_asks_for_more_than_the_quota_has_is_taken_back() -> None:
+    """The revision before asked for less of what is short."""
+    rollout = a_rollout(before=a_template(memory_limit="128Mi"), after=a_template(memory_limit="256Mi"))
+    assert only(quota_exceeded(a_snapshot(refusing(rollout)))).remedy == {"revision": 1}
+
+
+def test_a_revision_that_asks_for_less_of_one_and_more_of_another_is_no_way_back() -> None:
+    """It would be refused, too."""
+    message = EXCEEDED.replace("pods=1", "limits.cpu=1").replace("pods=2", "limits.cpu=1")
+    before, after = a_template(memory_limit="128Mi", cpu_limit="2"), a_template(memory_limit="256Mi", cpu_limit="1")
+    rollout = a_rollout(before=before, after=after)
+    assert only(quota_exceeded(a_snapshot(refusing(rollout, message)))).remedy == {}
+
+
+def test_a_quota_that_was_raised_since_is_said_to_have_room() -> None:
+    """A controller that was refused often waits up to a quarter of an hour."""
+    rollout = a_rollout()
+    used: JsonObject = {"limits.memory": "512Mi", "pods": "2"}
+    tight = a_quota({"limits.memory": "512Mi", "pods": "2"}, used)
+    roomy = a_quota({"limits.memory": "1Gi", "pods": "9"}, used)
+    assert "has room by now" not in only(quota_exceeded(a_snapshot(refusing(rollout), tight))).summary
+    assert "has room by now" in only(quota_exceeded(a_snapshot(refusing(rollout), roomy))).summary
+
+
+def test_other_refusals_are_no_matter_of_a_quota() -> None:
+    """A LimitRange, an admission webhook, a ServiceAccount that is not there."""
+    rollout = a_rollout()
+    said = 'pods "cart-2-x" is forbidden: maximum memory usage per Container is 128Mi, but limit is 256Mi'
+    assert not list(quota_exceeded(a_snapshot(refusing(rollout, said))))
+
+
+def test_an_old_event_alone_is_no_refusal() -> None:
+    """Events outlast what they tell of by an hour; the ReplicaSet's condition goes with its trouble."""
+    rollout = a_rollout()
+    told = a_kubernetes_event(rollout.current.ref, "FailedCreate", f"Error creating: {EXCEEDED}")
+    assert not list(quota_exceeded(a_snapshot(rollout.objects, told)))
