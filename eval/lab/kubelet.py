@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from eval.lab import quantity
@@ -97,9 +97,9 @@ class Kubelet:
     # -- logs
 
     def log(self, run: PodRun, container: Container, text: str) -> None:
-        self._lines(run.pod["metadata"]["uid"], container.name).append((self._store.wall(), text))
+        self.lines(run.pod["metadata"]["uid"], container.name).append((self._store.wall(), text))
 
-    def _lines(self, uid: str, name: str, *, previous: bool = False) -> deque[tuple[datetime, str]]:
+    def lines(self, uid: str, name: str, *, previous: bool = False) -> deque[tuple[datetime, str]]:
         return self._logs.setdefault((uid, name, previous), deque(maxlen=LOG_LINES))
 
     def read_log(self, pod: Obj, query: Mapping[str, str]) -> str:
@@ -120,11 +120,17 @@ class Kubelet:
             reason = container.status()["state"]["waiting"]["reason"] if container else Phase.CREATING
             raise bad_request(f'container "{name}" in pod "{pod_name}" is waiting to start: {reason}')
         # A container that waits to be restarted still shows the lines of the run that ended.
-        lines = list(self._lines(uid, name, previous=previous or not container.running))
+        lines = list(self.lines(uid, name, previous=previous or not container.running))
+        if (since_s := query.get("sinceSeconds")) is not None:
+            since = self._store.wall() - timedelta(seconds=int(since_s))
+            lines = [line for line in lines if line[0] >= since]
         tail = query.get("tailLines")
         if tail is not None:
             lines = lines[len(lines) - min(len(lines), int(tail)) :]
-        return "".join(f"{at:%Y-%m-%dT%H:%M:%S.%fZ} {text}\n" for at, text in lines)
+        stamped = query.get("timestamps", "").lower() in {"1", "true"}
+        said = "".join(f"{at:%Y-%m-%dT%H:%M:%S.%fZ} {text}\n" if stamped else f"{text}\n" for at, text in lines)
+        limit = query.get("limitBytes")
+        return said if limit is None else said.encode()[: int(limit)].decode(errors="ignore")
 
     # -- pods come and go
 
@@ -267,7 +273,7 @@ class Kubelet:
             delay = (container.spec.get(name) or {}).get("initialDelaySeconds", 0)
             probe.next_s, probe.failures = self._now_s + delay, 0
         run.dirty = True
-        self._lines(run.pod["metadata"]["uid"], container.name).clear()
+        self.lines(run.pod["metadata"]["uid"], container.name).clear()
         self._recorder.normal(run.pod, "Created", f"Created container: {container.name}", COMPONENT)
         self._recorder.normal(run.pod, "Started", f"Started container {container.name}", COMPONENT)
         port = container.image.port if container.image else None
@@ -303,7 +309,7 @@ class Kubelet:
         }
         container.ready = False
         uid = run.pod["metadata"]["uid"]
-        self._logs[(uid, container.name, True)] = deque(self._lines(uid, container.name), LOG_LINES)
+        self._logs[(uid, container.name, True)] = deque(self.lines(uid, container.name), LOG_LINES)
         if self._now_s - container.started_s > BACKOFF_RESET_S:
             container.backoff_s = BACKOFF_S
         text = f"back-off {container.backoff_s:.0f}s restarting failed container={container.name} "

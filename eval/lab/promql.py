@@ -1,6 +1,7 @@
 """A small, honest part of PromQL: what is parsed is answered as Prometheus answers it, the rest is refused.
 
-Selectors with matchers, rate, increase, max_over_time, sum, min, max, avg, count (by), arithmetic, comparisons.
+Selectors with matchers and offset, rate, increase, max_over_time, sum, min, max, avg, count (by), arithmetic,
+comparisons.
 """
 
 import re
@@ -47,11 +48,12 @@ class Matcher:
 
 @dataclass(frozen=True)
 class Selector:
-    """A metric with matchers, and a range for functions over time (0 for an instant)."""
+    """A metric with matchers, and a range for functions over time (0 for an instant); `offset_s` looks back so far."""
 
     name: str
     matchers: tuple[Matcher, ...]
     range_s: float
+    offset_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -211,8 +213,12 @@ class _Parser:
         if self._take("["):
             range_s = _duration(self._kind("duration"))
             self._expect("]")
+        offset_s = 0.0
+        if self._peek() == ("name", "offset"):
+            self._next()
+            offset_s = _duration(self._kind("duration"))
         rest = tuple(item for item in matchers if item.label != "__name__")
-        return Selector(name or named[0], rest, range_s)
+        return Selector(name or named[0], rest, range_s, offset_s)
 
     def _matcher(self) -> Matcher:
         label = self._kind("name")

@@ -128,10 +128,10 @@ class QueryEngine:
 
     def _samples(self, expr: Selector | Call, at: float) -> list[tuple[Series, float]]:
         if isinstance(expr, Selector):
-            return list(self._store.values(self._select(expr), at))
+            return list(self._store.values(self._select(expr), at - expr.offset_s))
         found: list[tuple[Series, float]] = []
         for series in self._select(expr.over):
-            value = self._over_time(expr, series, at)
+            value = self._over_time(expr, series, at - expr.over.offset_s)
             if value is not None:
                 found.append((series, value))
         return found

@@ -16,11 +16,13 @@ from services.cli.said import printable
 from shared.adapters.kubernetes_api import connect
 from shared.adapters.prometheus import Prometheus
 from shared.analyzers.registry import findings
+from shared.analyzers.suspects import suspects
 from shared.domain.cause import Finding
 from shared.domain.errors import PrimumError
 from shared.domain.ids import ClusterName
 from shared.domain.snapshot import Snapshot
 from shared.measure.enrich import with_metrics
+from shared.measure.listen import with_logs
 
 
 class Status(IntEnum):
@@ -74,10 +76,10 @@ async def _look(where: Where) -> Snapshot:
             connect(where.kubeconfig, where.context, ClusterName("default"), where.timeout_s)
         )
         snapshot = await cluster.snapshot(where.namespaces or None)
-        if not where.prometheus_url:
-            return snapshot
-        metrics = await stack.enter_async_context(Prometheus(where.prometheus_url, where.timeout_s))
-        return await with_metrics(snapshot, metrics, where.window_s)
+        if where.prometheus_url:
+            metrics = await stack.enter_async_context(Prometheus(where.prometheus_url, where.timeout_s))
+            snapshot = await with_metrics(snapshot, metrics, where.window_s)
+        return await with_logs(snapshot, cluster.logs, suspects(snapshot), where.window_s)
 
 
 def _shown(found: tuple[Finding, ...], snapshot: Snapshot) -> list[RenderableType]:

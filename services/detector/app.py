@@ -21,7 +21,7 @@ def main() -> int:
 
 @asynccontextmanager
 async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
-    async with observing(settings, Owner.DETECTOR, bus.clock) as (cluster, metrics):
+    async with observing(settings, Owner.DETECTOR, bus.clock) as (cluster, metrics, _):
         context = handlers.Context(
             ledger=bus.ledger,
             surroundings=Surroundings(cluster, metrics, bus.clock, settings),

@@ -16,7 +16,7 @@ from shared.domain.events import Owner
 @asynccontextmanager
 async def duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
     """What the diagnoser does, on one cluster and, where there is one, one Prometheus."""
-    async with observing(settings, Owner.DIAGNOSER, bus.clock) as (cluster, metrics):
+    async with observing(settings, Owner.DIAGNOSER, bus.clock) as (cluster, metrics, logs):
         context = Context(
             ledger=bus.ledger,
             cluster=cluster,
@@ -26,6 +26,7 @@ async def duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
             clock=bus.clock,
             settings=settings,
             log=bus.log,
+            logs=logs,
         )
         yield Duties(wakes_on=handlers.WAKES_ON, reconcile=partial(handlers.reconcile, context=context))
 

@@ -28,6 +28,10 @@ INTRINSIC: Final = frozenset(
     }
 )
 """Faults that stand on their own evidence: nothing that happens elsewhere makes them."""
+_SAY_WHAT_A_ROLLOUT_DID: Final = frozenset(
+    {CauseCode.CRASH_LOOP, CauseCode.CREDENTIALS_REFUSED, CauseCode.SLOW_DEPENDENCY}
+)
+"""Causes that, with a revision to go back to, say what a rollout did: its timing alone says less."""
 _UNLOCATED_FACTOR: Final = 0.5
 """Where no alert names an object, a finding of its namespace may be the cause: a person is asked."""
 _HEARSAY_CONFIDENCE: Final = 0.45
@@ -140,18 +144,18 @@ def _doubted(finding: Finding, place: Place, why: str, topology: Topology) -> tu
 
 
 def _explanation(finding: Finding, place: Place, others: Sequence[tuple[Finding, Place, str]]) -> Finding | None:
-    """The finding that explains this one: an intrinsic one of the same object, a crash, or one nearer to the root."""
+    """The finding that explains this one: of the same object and more telling, or one nearer to the root."""
     if finding.code in INTRINSIC:
         return None
     same = [other for other, _, _ in others if other.object == finding.object]
     direct = [other for other in same if other.code in INTRINSIC]
-    crashes = [other for other in same if other.code is CauseCode.CRASH_LOOP and other.remedy]
+    doings = [other for other in same if other.code in _SAY_WHAT_A_ROLLOUT_DID and other.remedy]
     if finding.code is not CauseCode.RECENT_ROLLOUT:
-        crashes = []
+        doings = []
     roots = [other for other, where, _ in others if where is Place.ROOT and other.code not in CIRCUMSTANTIAL]
     if place is not Place.ON_THE_WAY:
         roots = []
-    return next(iter((*direct, *crashes, *roots)), None)
+    return next(iter((*direct, *doings, *roots)), None)
 
 
 def _was_tried(finding: Finding, incident: Incident) -> bool:

@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from services.diagnoser import decide
 from services.diagnoser.settings import Settings
 from shared.analyzers.registry import ANALYZERS, findings
+from shared.analyzers.suspects import suspects
 from shared.analyzers.topology import Topology
 from shared.bus import wakes
 from shared.domain.alert import Alert
@@ -27,10 +28,12 @@ from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident, State
 from shared.domain.snapshot import Snapshot
 from shared.measure.enrich import with_metrics
+from shared.measure.listen import with_logs
 from shared.measure.symptom import alerts_of
 from shared.ports.clock import Clock
 from shared.ports.cluster import Cluster
 from shared.ports.ledger import Activities, Ledger, Timers
+from shared.ports.logs import Logs
 from shared.ports.metrics import Metrics
 
 WAKES_ON = wakes.WAKES_ON[Owner.DIAGNOSER]
@@ -50,6 +53,7 @@ class Context:
     clock: Clock
     settings: Settings
     log: FilteringBoundLogger
+    logs: Logs | None = None
     waiting: dict[IncidentId, datetime] = field(default_factory=dict)
     """The incidents for which the cluster did not answer, by when it last did not."""
 
@@ -78,7 +82,7 @@ def _waits(context: Context) -> str | None:
 
 async def _diagnose(incident: Incident, context: Context) -> None:
     try:
-        snapshot = await _look(context)
+        snapshot = await _look(incident, context)
     except ClusterForbidden as refusal:
         context.waiting.pop(incident.id, None)
         await context.ledger.append(incident, CouldNotLook(reason=str(refusal)))
@@ -110,12 +114,15 @@ async def _alerts(incident: Incident, context: Context) -> Sequence[Alert]:
     return [record.event.alert for record in history if isinstance(record.event, Opened)]
 
 
-async def _look(context: Context) -> Snapshot:
+async def _look(incident: Incident, context: Context) -> Snapshot:
     """Read the whole cluster: what an alert's object depends on may be of any namespace."""
-    snapshot = await context.cluster.snapshot()
-    if context.metrics is None:
-        return snapshot
-    return await with_metrics(snapshot, context.metrics, context.settings.metrics_window_s)
+    snapshot, window_s = await context.cluster.snapshot(), context.settings.metrics_window_s
+    if context.metrics is not None:
+        snapshot = await with_metrics(snapshot, context.metrics, window_s)
+    if context.logs is not None:
+        root = [incident.root] if incident.root else []
+        snapshot = await with_logs(snapshot, context.logs, [*root, *suspects(snapshot)], window_s)
+    return snapshot
 
 
 async def _could_not_look(incident: Incident, failure: ClusterUnavailable, context: Context) -> None:

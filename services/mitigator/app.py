@@ -22,7 +22,7 @@ def main() -> int:
 
 @asynccontextmanager
 async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
-    async with observing(settings, Owner.MITIGATOR, bus.clock) as (cluster, metrics):
+    async with observing(settings, Owner.MITIGATOR, bus.clock) as (cluster, metrics, logs):
         context = Context(
             ledger=bus.ledger,
             cluster=cluster,
@@ -36,6 +36,7 @@ async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
             catalog=load(settings.runbooks),
             settings=settings,
             log=bus.log,
+            logs=logs,
         )
         yield Duties(
             wakes_on=handlers.WAKES_ON,

@@ -11,6 +11,7 @@ from shared.ports.clock import Clock
 from shared.ports.cluster import Cluster
 from shared.ports.identity import Identity
 from shared.ports.ledger import Activities, Heartbeats, Ledger, Timers
+from shared.ports.logs import Logs
 from shared.ports.metrics import Metrics
 from shared.runbooks.catalog import Catalog
 
@@ -31,4 +32,5 @@ class Context:
     catalog: Catalog
     settings: Settings
     log: FilteringBoundLogger
+    logs: Logs | None = None
     lately: Lately = field(default_factory=Lately)

@@ -27,6 +27,7 @@ from shared.domain.snapshot import Snapshot
 from shared.domain.transaction import locks_for
 from shared.measure.enrich import with_metrics
 from shared.measure.health import ailing, health_of
+from shared.measure.listen import with_logs
 from shared.measure.symptom import alerts_of, last_reading, read_symptom
 from shared.runbooks.planning import plans
 
@@ -70,12 +71,24 @@ async def on_awaiting_approval(incident: Incident, context: Context) -> None:
 
 
 async def observe(incident: Incident, context: Context) -> Snapshot:
-    """Read what the incident's plans and their judgement look at: the namespaces involved, with their metrics."""
+    """Read what the incident's plans and their judgement look at: the namespaces involved, with their metrics.
+
+    The logs are read of whom they named as the cause.
+    """
     namespaces = {ref.namespace for ref in _refs(incident) if ref.namespace}
     snapshot = await context.cluster.snapshot(None if _touches_a_node(incident) else namespaces or None)
-    if context.metrics is None:
-        return snapshot
-    return await with_metrics(snapshot, context.metrics, context.settings.metrics_window_s)
+    window_s = context.settings.metrics_window_s
+    if context.metrics is not None:
+        snapshot = await with_metrics(snapshot, context.metrics, window_s)
+    if context.logs is not None:
+        snapshot = await with_logs(snapshot, context.logs, _heard_of(incident), window_s)
+    return snapshot
+
+
+def _heard_of(incident: Incident) -> set[Ref]:
+    """Whose logs named a cause, of those that plans are made for and of the one that is judged."""
+    judged = [incident.transaction.plan.cause] if incident.transaction else []
+    return {cause.object for cause in (*incident.causes, *judged) if cause.heard}
 
 
 def _refs(incident: Incident) -> set[Ref]:

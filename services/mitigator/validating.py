@@ -82,9 +82,13 @@ async def _judge(incident: Incident, transaction: Transaction, snapshot: Snapsho
 
 
 def _seen_gone(cause: Cause, snapshot: Snapshot) -> bool:
-    """What could not be read may still show the cause; only a node's own cause hides where nodes may not be listed."""
+    """What could not be read may still show the cause; only a node's own cause hides where nodes may not be listed.
+
+    What only log lines showed is not gone where nobody could listen.
+    """
     unread = {part.kind for part in snapshot.unread} - ({Kind.NODE} - {cause.object.kind})
-    return not unread and not any(cause.is_same(finding) for finding in findings(snapshot))
+    unheard = cause.heard and (not snapshot.logs or snapshot.unheard)
+    return not unread and not unheard and not any(cause.is_same(finding) for finding in findings(snapshot))
 
 
 async def _sample(incident: Incident, transaction: Transaction, snapshot: Snapshot, context: Context) -> SampleTaken:

@@ -22,7 +22,7 @@ def main() -> int:
 
 @asynccontextmanager
 async def _duties(settings: Settings, bus: Bus) -> AsyncIterator[Duties]:
-    async with observing(settings, Owner.UNDO, bus.clock) as (cluster, metrics):
+    async with observing(settings, Owner.UNDO, bus.clock) as (cluster, metrics, _):
         context = Context(
             ledger=bus.ledger,
             cluster=cluster,

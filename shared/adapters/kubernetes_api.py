@@ -14,6 +14,7 @@ from kubernetes.aio.dynamic import DynamicClient
 
 from shared.adapters import kubernetes_config
 from shared.adapters.kubernetes_errors import Expired, Unanswered
+from shared.adapters.kubernetes_logs import KubernetesLogs
 from shared.adapters.kubernetes_requests import FIRST_PAUSE_S, LONGEST_PAUSE_S, Requests
 from shared.adapters.kubernetes_wire import (
     PLURALS,
@@ -121,6 +122,7 @@ class KubernetesCluster:
         self._requests, self._clock = requests, clock
         self._timeout_s = requests.timeout_s
         self._manager = manager
+        self.logs = KubernetesLogs(client, requests)
         self._resources = {kind: resource_of(client, kind) for kind in PLURALS}
 
     @property
@@ -143,8 +145,9 @@ class KubernetesCluster:
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed.exceptions[0].__cause__
         listed = [task.result() for task in tasks]
-        refusals = [part.refused for part in listed if part.refused is not None]
-        if len(refusals) == len(listed):
+        telling = [part for part in listed if part.kind not in ONLY_EXPLAINING]
+        refusals = [part.refused for part in telling if part.refused is not None]
+        if len(refusals) == len(telling):
             raise refusals[0]
         return Snapshot(
             cluster=self._cluster,
@@ -153,8 +156,8 @@ class KubernetesCluster:
             looked_at=tuple(_in_words(listed, scopes)),
             unread=tuple(
                 Unread(kind=part.kind, namespace=part.namespace, reason=str(part.refused.args[0]))
-                for part in listed
-                if part.refused is not None and part.kind not in ONLY_EXPLAINING
+                for part in telling
+                if part.refused is not None
             ),
         )
 

@@ -8,6 +8,7 @@ token ran out). A write that the server failed on, or that it never answered, ma
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -40,28 +41,36 @@ class Requests:
         Raises what `translated` says, ClusterUnavailable without an answer in time, and Unanswered for a write (not
         `repeatable`) that may have been carried out.
         """
+        body = await self._answer(
+            asked, partial(_once, parsed, asked, send, repeatable=repeatable), repeatable=repeatable
+        )
+        if not isinstance(body, dict) or body.get("kind") != expected:
+            raise ClusterUnavailable(f"{asked}: the answer is no {expected}; is this a Kubernetes API?")
+        return body
+
+    async def text(self, asked: str, send: Send) -> str:
+        """Return the body of an answer that is plain text; what is no UTF-8 in it is replaced. Raises as `ask` does."""
+        answer: str = await self._answer(asked, partial(_once, _decoded, asked, send, repeatable=True), repeatable=True)
+        return answer
+
+    async def _answer(self, asked: str, once: Callable[[], Awaitable[Any]], *, repeatable: bool) -> Any:
         ends_s = asyncio.get_running_loop().time() + self.timeout_s
         so_far: list[Busy] = []
         try:
             async with asyncio.timeout_at(ends_s):  # also over a sign-in plugin that hangs
-                body = await self._until_answered(asked, send, ends_s, so_far, repeatable=repeatable)
+                return await self._until_answered(once, ends_s, so_far)
         except TimeoutError as error:
             if so_far and repeatable:
                 raise so_far[-1] from error
             said = f"{asked}: no answer within {self.timeout_s:g} s"
             raise (ClusterUnavailable if repeatable else Unanswered)(said) from error
-        if not isinstance(body, dict) or body.get("kind") != expected:
-            raise ClusterUnavailable(f"{asked}: the answer is no {expected}; is this a Kubernetes API?")
-        return body
 
-    async def _until_answered(
-        self, asked: str, send: Send, ends_s: float, so_far: list[Busy], *, repeatable: bool
-    ) -> Any:
+    async def _until_answered(self, once: Callable[[], Awaitable[Any]], ends_s: float, so_far: list[Busy]) -> Any:
         pause_s, signed_in_again = FIRST_PAUSE_S, False
         while True:
             token = self._configuration.api_key.get("BearerToken")
             try:
-                return await _once(asked, send, repeatable=repeatable)
+                return await once()
             except Unauthenticated:
                 if signed_in_again:
                     raise
@@ -84,9 +93,9 @@ class Requests:
                 self._configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
 
 
-async def _once(asked: str, send: Send, *, repeatable: bool) -> Any:
+async def _once(read: Callable[[bytes], Any], asked: str, send: Send, *, repeatable: bool) -> Any:
     try:
-        return parsed(await (await send()).read())
+        return read(await (await send()).read())
     except ApiException as error:
         raise _meant(translated(error, asked), int(error.status or 0), repeatable=repeatable) from error
     except aiohttp.ClientConnectorError as error:  # nobody took it: more often a wrong address than a restart
@@ -105,6 +114,10 @@ def _meant(failure: PrimumError, code: int, *, repeatable: bool) -> PrimumError:
     if isinstance(failure, Busy) and code >= _SERVER_ERROR and not repeatable:
         return Unanswered(str(failure.args[0]), advice=failure.advice)
     return failure
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode(errors="replace")
 
 
 def parsed(raw: bytes) -> Any:

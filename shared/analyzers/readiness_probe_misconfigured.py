@@ -1,12 +1,13 @@
 """A readiness probe that can never succeed."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from shared.analyzers.evidence import at, seen, told
 from shared.analyzers.pods import current_pods, readiness_failures, runs_unready
 from shared.domain.cause import CauseCode, Finding
-from shared.domain.objects import Container, Deployment, Event, Pod, ReplicaSet
+from shared.domain.objects import Container, Deployment, Event, Pod, ReplicaSet, Templated
 from shared.domain.path import join
 from shared.domain.revisions import known_good, template_difference
 from shared.domain.snapshot import Snapshot
@@ -41,11 +42,14 @@ def _findings(deployment: Deployment, hanging: Sequence[_Hanging], snapshot: Sna
         if container.readiness_probe is None:
             continue
         path = join("spec", "template", "spec", "containers", container.name, "readinessProbe")
-        probe = deployment.object.at(path)
-        good = known_good(deployment, snapshot, lambda made, path=path, probe=probe: made.object.at(path) != probe)
+        good = known_good(deployment, snapshot, partial(_differ, path, deployment))
         if _undeclared(container) or (good is not None and _all_that_is_new(path, deployment, good)):
             yield _finding(deployment, container, hanging, good)
             return
+
+
+def _differ(path: str, one: Templated, other: Templated) -> bool:
+    return one.object.at(path) != other.object.at(path)
 
 
 def _undeclared(container: Container) -> bool:

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 from shared.analyzers.config_map_missing import config_map_missing
 from shared.analyzers.cpu_saturated import cpu_saturated
 from shared.analyzers.crash_loop import crash_loop
+from shared.analyzers.credentials_refused import credentials_refused
 from shared.analyzers.image_pull_failed import image_pull_failed
 from shared.analyzers.memory_limit_too_low import memory_limit_too_low
 from shared.analyzers.node_gray_failure import node_gray_failure
@@ -16,6 +17,7 @@ from shared.analyzers.scaled_too_low import scaled_too_low
 from shared.analyzers.secret_missing import secret_missing
 from shared.analyzers.service_selector_mismatch import service_selector_mismatch
 from shared.analyzers.service_target_port_mismatch import service_target_port_mismatch
+from shared.analyzers.slow_dependency import slow_dependency
 from shared.analyzers.unhealthy_process import unhealthy_process
 from shared.analyzers.unschedulable import unschedulable
 from shared.domain.cause import CauseCode, Finding
@@ -28,6 +30,7 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     config_map_missing,
     cpu_saturated,
     crash_loop,
+    credentials_refused,
     image_pull_failed,
     memory_limit_too_low,
     node_gray_failure,
@@ -38,6 +41,7 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     secret_missing,
     service_selector_mismatch,
     service_target_port_mismatch,
+    slow_dependency,
     unhealthy_process,
     unschedulable,
 )

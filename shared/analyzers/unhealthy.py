@@ -7,7 +7,9 @@ from shared.analyzers.cpu import SATURATED_RATIO, cpu_use
 from shared.analyzers.gray import gray_nodes
 from shared.analyzers.pods import STUCK, live
 from shared.analyzers.ports import unserved_ports
+from shared.analyzers.slow import slow_services
 from shared.domain.cluster import Ref
+from shared.domain.health import Latency
 from shared.domain.objects import Deployment, Service
 from shared.domain.snapshot import Snapshot
 
@@ -29,10 +31,11 @@ class Unwell(NamedTuple):
 
 def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
     """Say of every Deployment, Service and Node that is unwell why."""
-    services = {view.ref: found for view in snapshot.services if (found := _service(view, snapshot))}
+    slow = slow_services(snapshot)
+    services = {view.ref: found for view in snapshot.services if (found := _service(view, slow, snapshot))}
     said = dict(_through(services, snapshot))
     said |= services
-    said |= {view.ref: found for view in snapshot.deployments if (found := _deployment(view, snapshot))}
+    said |= {view.ref: found for view in snapshot.deployments if (found := sick(view, snapshot))}
     return said | {
         gray.node.ref: Unwell(
             f"{len(gray.failing)} of its {gray.pods} pods fail while their siblings elsewhere are well"
@@ -62,7 +65,8 @@ def _through(services: Mapping[Ref, Unwell], snapshot: Snapshot) -> Iterator[tup
                 yield workload.ref, found._replace(own=True)
 
 
-def _deployment(deployment: Deployment, snapshot: Snapshot) -> Unwell | None:
+def sick(deployment: Deployment, snapshot: Snapshot) -> Unwell | None:
+    """Say why a workload is unwell by what its own objects and its use show."""
     wanted, available = deployment.spec.replicas, deployment.status.available_replicas
     stuck = sorted({reason for pod in live(snapshot.pods_of(deployment)) for reason in pod.waiting_reasons & STUCK})
     if stuck:
@@ -75,7 +79,7 @@ def _deployment(deployment: Deployment, snapshot: Snapshot) -> Unwell | None:
     return None
 
 
-def _service(service: Service, snapshot: Snapshot) -> Unwell | None:
+def _service(service: Service, slow: Mapping[Ref, Latency], snapshot: Snapshot) -> Unwell | None:
     if not service.spec.selector:
         return None
     if unserved := unserved_ports(service, snapshot):
@@ -86,7 +90,15 @@ def _service(service: Service, snapshot: Snapshot) -> Unwell | None:
         pods = snapshot.pods_matching(service.ref.namespace, service.spec.selector)
         if not pods and (near := snapshot.nearest_workload(service)) is not None:
             return Unwell(f"its selector matches no pod, while {near.ref} is near")
+    return _by_measure(service, slow, snapshot)
+
+
+def _by_measure(service: Service, slow: Mapping[Ref, Latency], snapshot: Snapshot) -> Unwell | None:
+    """What its requests show: errors and waiting, which may be what a fault elsewhere does to it."""
     recent = snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")
     if recent is not None and recent.requests >= ERRING_REQUESTS and recent.error_ratio >= ERRING_RATIO:
         return Unwell(f"{recent.error_ratio:.0%} of its recent requests failed", own=False, structural=False)
+    if (latency := slow.get(service.ref)) is not None:
+        said = f"its answers take {1000 * latency.now_s:.0f} ms, {1000 * latency.before_s:.0f} ms before"
+        return Unwell(said, own=False, structural=False)
     return None

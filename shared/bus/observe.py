@@ -11,14 +11,16 @@ from shared.domain.events import Owner
 from shared.domain.ids import ClusterName
 from shared.ports.clock import Clock
 from shared.ports.cluster import Cluster
+from shared.ports.logs import Logs
 from shared.ports.metrics import Metrics
 
 
 class Observed(NamedTuple):
-    """The cluster, and its metrics if there is a Prometheus."""
+    """The cluster, its metrics if there is a Prometheus, and what its containers write."""
 
     cluster: Cluster
     metrics: Metrics | None
+    logs: Logs
 
 
 @asynccontextmanager
@@ -40,4 +42,4 @@ async def observing(settings: ObserverSettings, owner: Owner, clock: Clock) -> A
                 settings.prometheus_url, settings.prometheus_timeout_s, clock, settings.metrics_window_s
             )
             metrics = await stack.enter_async_context(prometheus)
-        yield Observed(cluster, metrics)
+        yield Observed(cluster, metrics, cluster.logs)

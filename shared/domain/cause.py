@@ -27,6 +27,8 @@ class CauseCode(StrEnum):
     READINESS_PROBE_MISCONFIGURED = "readiness-probe-misconfigured"
     UNSCHEDULABLE = "unschedulable"
     QUOTA_EXCEEDED = "quota-exceeded"
+    CREDENTIALS_REFUSED = "credentials-refused"
+    SLOW_DEPENDENCY = "slow-dependency"
 
 
 CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})
@@ -35,6 +37,10 @@ CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})
 
 LOAD: Final = frozenset({CauseCode.CPU_SATURATED})
 """Causes that are load. More replicas share any load, whatever sends it: that it weighs less on each proves nothing."""
+
+
+HEARD: Final = frozenset({CauseCode.CREDENTIALS_REFUSED})
+"""Causes that only log lines show: where nobody listened, they are not gone."""
 
 
 class EvidenceSource(StrEnum):
@@ -77,6 +83,10 @@ class Cause(Finding):
     @property
     def load(self) -> bool:
         return self.code in LOAD
+
+    @property
+    def heard(self) -> bool:
+        return self.code in HEARD
 
     def is_same(self, finding: Finding) -> bool:
         return (self.code, self.object) == (finding.code, finding.object)

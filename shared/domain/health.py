@@ -44,6 +44,17 @@ class Traffic(Frozen):
         return Traffic(requests=self.requests - earlier.requests, errors=max(0.0, self.errors - earlier.errors))
 
 
+class Latency(Frozen):
+    """How long one Service's answers take on average, in seconds: lately, and at their best in the time before."""
+
+    now_s: float
+    before_s: float
+
+    @property
+    def excess_s(self) -> float:
+        return self.now_s - self.before_s
+
+
 class WorkloadHealth(Frozen):
     """One workload of the scope at one moment; the numbers count pods, `restarts` their containers' restarts."""
 

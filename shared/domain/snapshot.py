@@ -1,7 +1,7 @@
 """One consistent read of a scope: what analyzers, actions and runbooks' conditions look at."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 
 from shared.domain.cluster import Kind, Object, Ref
 from shared.domain.frozen import Frozen
-from shared.domain.health import Traffic
+from shared.domain.health import Latency, Traffic
 from shared.domain.ids import ClusterName
 from shared.domain.objects import (
     Deployment,
@@ -53,6 +53,12 @@ class Snapshot(Frozen):
     """What those counters grew by within the metrics window that ends now."""
     usage: dict[str, Usage] = {}
     """By pod."""
+    latency: dict[str, Latency] = {}
+    """How long answers take, by Service; only where it was measured both lately and before."""
+    logs: dict[str, tuple[str, ...]] = {}
+    """What containers wrote lately, by `namespace/pod/container`: of suspects only, nobody reads them all."""
+    unheard: tuple[str, ...] = ()
+    """The containers whose log was asked for and could not be had."""
     looked_at: tuple[str, ...] = ()
     """What was read, and what could not be, in words: a person is told it when nothing is found."""
     unread: tuple[Unread, ...] = ()
@@ -181,6 +187,12 @@ class Snapshot(Frozen):
         if not ranked or ranked[0][0] == 0 or (len(ranked) > 1 and ranked[1][0] == ranked[0][0]):
             return None
         return ranked[0][1]
+
+    def lines_of(self, pod: Pod) -> Iterator[tuple[str, str]]:
+        """Yield (container, line) of what was heard of a pod."""
+        for container in pod.spec.containers:
+            for line in self.logs.get(f"{pod.ref.namespace}/{pod.metadata.name}/{container.name}", ()):
+                yield container.name, line
 
     def events_about(self, ref: Ref) -> Sequence[Event]:
         return self._events_by_object.get((ref.kind, ref.namespace, ref.name), ())

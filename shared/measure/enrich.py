@@ -3,12 +3,15 @@
 import asyncio
 
 from shared.domain.errors import MetricsUnavailable
-from shared.domain.health import Traffic
+from shared.domain.health import Latency, Traffic
 from shared.domain.snapshot import Snapshot, Usage
 from shared.ports.metrics import Metrics
 
 COUNTED = "http_requests_total"
 FAILED = 'http_requests_total{code=~"5.."}'
+DURATION = "http_request_duration_seconds"
+BEFORE = ((1, 1), (2, 2), (12, 4))
+"""The spans before the window, in windows: how long each is, and how long ago it ended."""
 # cAdvisor also writes a series for the pod as a whole, without a container: it would count everything twice.
 CPU_SECONDS = 'container_cpu_usage_seconds_total{container!=""}'
 MEMORY_BYTES = 'sum by (namespace, pod) (container_memory_working_set_bytes{container!=""})'
@@ -29,21 +32,34 @@ def cpu_cores(window_s: float) -> str:
     return f"sum by (namespace, pod) (rate({CPU_SECONDS}[{_duration(window_s)}]))"
 
 
+def average_s(window_s: float, offset_s: float = 0.0) -> str:
+    """The query for how long answers took on average, by Service, within a window that ended `offset_s` ago.
+
+    Histograms and summaries both count what it is made of.
+    """
+    span = f"[{_duration(window_s)}]" + (f" offset {_duration(offset_s)}" if offset_s else "")
+    spent, answers = (f"sum by (namespace, service) (increase({DURATION}_{part}{span}))" for part in ("sum", "count"))
+    return f"{spent} / {answers}"
+
+
 async def with_metrics(snapshot: Snapshot, metrics: Metrics, window_s: float) -> Snapshot:
-    """Fill `traffic` and `recent` (of the snapshot's Services) and `usage` (of its pods).
+    """Fill `traffic`, `recent` and `latency` (of the snapshot's Services) and `usage` (of its pods).
 
     What has no series stays out: not measured is not the same as zero. When a query fails, what it was for stays
     empty and `looked_at` says so; diagnosis goes on without.
     """
-    (traffic, recent, about_requests), (usage, about_usage) = await asyncio.gather(
-        _requests(snapshot, metrics, window_s), _usage(snapshot, metrics, window_s)
+    (traffic, recent, about_requests), (latency, about_latency), (usage, about_usage) = await asyncio.gather(
+        _requests(snapshot, metrics, window_s),
+        _latency(snapshot, metrics, window_s),
+        _usage(snapshot, metrics, window_s),
     )
     return snapshot.model_copy(
         update={
             "traffic": traffic,
             "recent": recent,
+            "latency": latency,
             "usage": usage,
-            "looked_at": (*snapshot.looked_at, about_requests, about_usage),
+            "looked_at": (*snapshot.looked_at, about_requests, about_latency, about_usage),
         }
     )
 
@@ -67,6 +83,27 @@ async def _traffic(metrics: Metrics, known: set[str], counted: str, failed: str)
     return {
         name: Traffic(requests=count, errors=errors.get(name, 0.0)) for name, count in total.items() if name in known
     }
+
+
+async def _latency(snapshot: Snapshot, metrics: Metrics, window_s: float) -> tuple[dict[str, Latency], str]:
+    """How long answers take in the window, and took at their best in the spans before it.
+
+    The best: a fault may have begun in one of them, and what was fast in any is slow now.
+    """
+    known = {f"{service.ref.namespace}/{service.ref.name}" for service in snapshot.services}
+    try:
+        now, *before = await asyncio.gather(
+            _by_name(metrics, average_s(window_s), "service"),
+            *(_by_name(metrics, average_s(span * window_s, ago * window_s), "service") for span, ago in BEFORE),
+        )
+    except MetricsUnavailable as failure:
+        return {}, f"not read: latencies ({failure})"
+    found = {
+        name: Latency(now_s=now[name], before_s=min(earlier[name] for earlier in before if name in earlier))
+        for name in known & now.keys()
+        if any(name in earlier for earlier in before)
+    }
+    return found, f"latencies of {len(found)} Services"
 
 
 async def _usage(snapshot: Snapshot, metrics: Metrics, window_s: float) -> tuple[dict[str, Usage], str]:

@@ -200,11 +200,11 @@ def test_where_one_new_pod_got_ready_the_probe_is_right() -> None:
     assert not list(readiness_probe_misconfigured(a_snapshot(rollout.objects, hanging, ready, refused(hanging))))
 
 
-@pytest.mark.parametrize("fields", [{"waiting": "CrashLoopBackOff"}, {"waiting": "ImagePullBackOff"}])
-def test_a_container_that_does_not_run_cannot_be_probed(fields: dict[str, str]) -> None:
+@pytest.mark.parametrize("reason", ["CrashLoopBackOff", "ImagePullBackOff"])
+def test_a_container_that_does_not_run_cannot_be_probed(reason: str) -> None:
     """Old events about its probe are what a crash left behind."""
     rollout = a_rollout(before=probing(), after=probing(9))
-    (pod,) = rollout.pods(1, ready=False, **fields)
+    (pod,) = rollout.pods(1, ready=False, waiting=reason)
     assert not list(readiness_probe_misconfigured(a_snapshot(rollout.objects, pod, refused(pod))))
 
 

@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import pytest
 
+from eval.lab.errors import ApiError
 from eval.lab.rehearsal import Rehearsal
 from eval.lab.store import Writer
 from services.diagnoser.decide import rank
 from shared.analyzers.registry import findings
+from shared.analyzers.suspects import suspects
 from shared.analyzers.topology import Topology
 from shared.domain.alert import Alert, AlertStatus
 from shared.domain.cause import Cause, CauseCode
@@ -19,6 +21,7 @@ from shared.domain.incident import Incident
 from shared.domain.runbook import Plan
 from shared.domain.snapshot import Snapshot
 from shared.measure.enrich import with_metrics
+from shared.measure.listen import with_logs
 from shared.ports.metrics import Series
 from shared.runbooks.catalog import load
 from shared.runbooks.planning import plans
@@ -50,6 +53,21 @@ class LabMetrics:
         return tuple(Series(labels=dict(pairs), value=value, at=at) for pairs, value in vector.items())
 
 
+class LabLogs:
+    """The port Logs on the lab's own kubelets."""
+
+    def __init__(self, lab: Rehearsal) -> None:
+        self._lab = lab
+
+    async def tail(self, pod: Ref, container: str, *, since_s: float, lines: int) -> tuple[str, ...]:
+        query = {"container": container, "sinceSeconds": f"{since_s:.0f}", "tailLines": str(lines)}
+        try:
+            said = self._lab.kubelet.read_log(self._lab.store.get("Pod", pod.namespace, pod.name), query)
+        except ApiError:  # it has not started
+            return ()
+        return tuple(said.splitlines())
+
+
 def stored(lab: Rehearsal, ref: Ref) -> Object:
     """The object as the lab has it."""
     body = lab.store.get(str(ref.kind), ref.namespace, ref.name)
@@ -65,7 +83,10 @@ async def look(lab: Rehearsal, *, metrics: bool = True) -> Snapshot:
         for body in lab.store.list(str(kind))
     ]
     snapshot = Snapshot(cluster=LAB, taken_at=lab.wall(), objects=tuple(stored(lab, ref) for ref in refs))
-    return await with_metrics(snapshot, LabMetrics(lab), window_s=30) if metrics else snapshot
+    if not metrics:
+        return snapshot
+    snapshot = await with_metrics(snapshot, LabMetrics(lab), window_s=30)
+    return await with_logs(snapshot, LabLogs(lab), suspects(snapshot), since_s=30)
 
 
 def firing(lab: Rehearsal) -> list[Alert]:
@@ -269,6 +290,48 @@ async def test_the_rollout_is_suspected_before_the_load_that_is_to_blame(role: s
     lab.until(lambda: lab.complete() and not lab.firing())
     lab.run(30)
     assert [finding.code for finding in findings(await look(lab))] == [CauseCode.RECENT_ROLLOUT]
+
+
+def wrong_password(lab: Rehearsal, role: str) -> None:
+    """A deploy whose password is not the store's."""
+    env = [item for item in container(lab, role)["env"] if item["name"] != "STORE_PASSWORD"]
+    lab.edit_container(lab.shop.services[role], env=[*env, {"name": "STORE_PASSWORD", "value": "changed"}])
+
+
+def slow(lab: Rehearsal, role: str) -> None:
+    """A deploy that makes it slow; it goes on working."""
+    env = [*container(lab, role)["env"], {"name": "LATENCY_MS", "value": "800"}]
+    lab.edit_container(lab.shop.services[role], env=env)
+
+
+@pytest.mark.parametrize(
+    ("inject", "role", "code"),
+    [
+        (wrong_password, "orders", CauseCode.CREDENTIALS_REFUSED),
+        (slow, "payment", CauseCode.SLOW_DEPENDENCY),
+        (slow, "store", CauseCode.SLOW_DEPENDENCY),
+    ],
+)
+async def test_a_fault_between_workloads_is_named_where_it_is_and_not_at_its_victims(
+    inject: Fault, role: str, code: CauseCode
+) -> None:
+    """With metrics and logs all alerts have one root, and the rollout steps back behind what it did."""
+    lab = standing(7)
+    lab.run(60)
+    inject(lab, role)
+    lab.until(lambda: bool(lab.firing()))
+    lab.run(30)
+    alerts, snapshot = firing(lab), await look(lab)
+    (root,) = roots(alerts, snapshot)
+    causes = diagnose(alerts, root, snapshot)
+    assert root.name == lab.shop.services[role]
+    assert [(cause.code, cause.object) for cause in causes] == [(code, root), (CauseCode.RECENT_ROLLOUT, root)]
+    made, _ = plans(CATALOG, causes, snapshot)
+    assert made[0].runbook.name == "roll-back-deployment"
+    carry_out(lab, made[0])
+    lab.until(lambda: lab.complete() and not lab.firing())
+    lab.run(30)
+    assert code not in {finding.code for finding in findings(await look(lab))}
 
 
 async def test_two_faults_at_once_are_two_roots_each_with_its_own_cause() -> None:

@@ -6,12 +6,14 @@ import pytest
 
 from shared.adapters.system import SystemClock
 from shared.domain.errors import MetricsUnavailable
-from shared.domain.health import Traffic
+from shared.domain.health import Latency, Traffic
 from shared.domain.snapshot import Usage
 from shared.measure.enrich import (
+    BEFORE,
     COUNTED,
     FAILED,
     MEMORY_BYTES,
+    average_s,
     cpu_cores,
     recent_requests,
     requests,
@@ -43,6 +45,7 @@ def _labels(said: str) -> dict[str, str]:
 
 
 CART = "namespace=shop,service=cart"
+BEFORE_THAT = [average_s(span * WINDOW_S, ago * WINDOW_S) for span, ago in BEFORE]
 POD = "namespace=shop,pod=cart-1-a"
 RECENT = recent_requests(COUNTED, WINDOW_S)
 HEALTHY: dict[str, Mapping[str, float] | None] = {
@@ -52,6 +55,9 @@ HEALTHY: dict[str, Mapping[str, float] | None] = {
     recent_requests(FAILED, WINDOW_S): {CART: 6.0},
     cpu_cores(WINDOW_S): {POD: 0.25},
     MEMORY_BYTES: {POD: 64e6},
+    average_s(WINDOW_S): {CART: 0.8},
+    BEFORE_THAT[0]: {CART: 0.7},
+    BEFORE_THAT[1]: {CART: 0.02},
 }
 SHOP = a_snapshot(a_workload("cart"))
 
@@ -63,7 +69,11 @@ async def test_counters_their_recent_growth_and_use_come_by_name() -> None:
     assert snapshot.traffic == {"shop/cart": Traffic(requests=1000.0, errors=10.0)}
     assert snapshot.recent == {"shop/cart": Traffic(requests=60.0, errors=6.0)}
     assert snapshot.usage == {"shop/cart-1-a": Usage(cpu_cores=0.25, memory_bytes=64e6)}
-    assert snapshot.looked_at[-2:] == ("request metrics of 1 Services", "CPU and memory metrics of 1 Pods")
+    assert snapshot.looked_at[-3:] == (
+        "request metrics of 1 Services",
+        "latencies of 1 Services",
+        "CPU and memory metrics of 1 Pods",
+    )
     assert snapshot.objects == SHOP.objects
 
 
@@ -103,6 +113,25 @@ async def test_without_an_answer_about_use_the_requests_still_count() -> None:
     assert snapshot.usage == {}
     assert snapshot.traffic
     assert any(said.startswith("not read: CPU and memory metrics (it is down") for said in snapshot.looked_at)
+
+
+async def test_what_answers_took_before_is_what_they_took_at_their_best() -> None:
+    """A fault may have begun in the span just before the window: what was fast in any is slow now."""
+    snapshot = await with_metrics(SHOP, Answers(HEALTHY), WINDOW_S)
+    assert snapshot.latency == {"shop/cart": Latency(now_s=0.8, before_s=0.02)}
+
+
+async def test_without_a_before_nothing_is_said_of_how_long_answers_take() -> None:
+    """A Service that was made a moment ago is not slower than it was."""
+    unknown: dict[str, Mapping[str, float] | None] = {query: {} for query in BEFORE_THAT}
+    assert (await with_metrics(SHOP, Answers({**HEALTHY, **unknown}), WINDOW_S)).latency == {}
+
+
+async def test_without_latencies_the_requests_still_count() -> None:
+    """It says that nobody could look at them."""
+    snapshot = await with_metrics(SHOP, Answers({**HEALTHY, average_s(WINDOW_S): None}), WINDOW_S)
+    assert (snapshot.latency, bool(snapshot.traffic)) == ({}, True)
+    assert any(said.startswith("not read: latencies (it is down") for said in snapshot.looked_at)
 
 
 @pytest.mark.parametrize(("window_s", "written"), [(60.0, "[60s]"), (2.5, "[2500ms]")])

@@ -57,6 +57,8 @@ def vector(value: Value) -> dict[str, float]:
         ("wanted - 1 == 2", {"x": 2.0, "y": 2.0}),
         ("max_over_time(gone[15s])", {"q": 1.0}),
         ("gone", {}),
+        ("gone offset 10s", {"q": 1.0}),
+        ('increase(requests_total{service="b"}[10s] offset 5s)', {"200/b": 100.0}),
         (
             'sum by (service) (rate(requests_total{code=~"5.."}[15s])) / sum by (service) (rate(requests_total[15s]))',
             {"a": 0.2},
@@ -94,7 +96,8 @@ def test_zero_divided_by_zero_is_not_a_number(engine: QueryEngine) -> None:
         "sum without (a) (x)",
         "rate(x)",
         "x[5m]",
-        "x offset 5m",
+        "x offset -5m",
+        "x offset 5m[5m]",
         "x and y",
         'x{a=~"("}',
         "topk(3, x)",

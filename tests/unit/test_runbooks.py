@@ -51,6 +51,8 @@ def test_the_built_in_runbooks_are_these() -> None:
             CauseCode.READINESS_PROBE_MISCONFIGURED,
             CauseCode.UNSCHEDULABLE,
             CauseCode.QUOTA_EXCEEDED,
+            CauseCode.CREDENTIALS_REFUSED,
+            CauseCode.SLOW_DEPENDENCY,
         ),
         "scale-deployment": (CauseCode.CPU_SATURATED, CauseCode.SCALED_TOO_LOW),
     }

@@ -1,0 +1,238 @@
+"""What is wrong between workloads: who is not let in, and who makes the others wait."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
+
+from services.diagnoser.decide import rank
+from shared.analyzers.credentials_refused import credentials_refused
+from shared.analyzers.recent_rollout import recent_rollout
+from shared.analyzers.slow_dependency import slow_dependency
+from shared.analyzers.suspects import suspects
+from shared.analyzers.topology import Topology
+from shared.domain.cause import CauseCode, Finding
+from shared.domain.cluster import Kind, Object
+from shared.domain.frozen import JsonObject
+from shared.domain.health import Latency, Traffic
+from shared.domain.ids import IncidentId
+from shared.domain.incident import Incident
+from shared.domain.snapshot import Snapshot
+from shared.testing.builders import (
+    CLUSTER,
+    T0,
+    Rollout,
+    a_ref,
+    a_rollout,
+    a_service,
+    a_snapshot,
+    a_template,
+    a_workload,
+    an_endpoint_slice,
+)
+
+REFUSED = 'ERROR upstream STORE_URL: http://store:8080 answered 401 Unauthorized: wrong user or password for "shop"'
+
+
+def only(found: Iterable[Finding]) -> Finding:
+    """The one finding."""
+    (finding,) = found
+    return finding
+
+
+# --- credentials-refused
+
+
+def signing_in(with_this: str = "old", **env: str) -> JsonObject:
+    """A template that signs in somewhere."""
+    return a_template(env={"STORE_USER": "shop", "STORE_PASSWORD": with_this, **env})
+
+
+def a_new_password(at_minutes: float = 2, **env: str) -> Rollout:
+    """A rollout that changed the password, and nothing else unless told."""
+    return a_rollout(
+        before=signing_in(), after=signing_in("new-and-wrong", **env), at=T0 - timedelta(minutes=at_minutes)
+    )
+
+
+def hearing(rollout: Rollout, *lines: str, errors: float = 50, ready: bool = True) -> Snapshot:
+    """Its pods run and write these lines, while so many of a hundred requests fail."""
+    pods = rollout.pods(1, ready=ready)
+    snapshot = a_snapshot(rollout.objects, pods, a_service(), an_endpoint_slice(ready=1))
+    return snapshot.but(
+        recent={"shop/cart": Traffic(requests=100, errors=errors)},
+        logs={f"shop/{pods[0].ref.name}/main": lines},
+    )
+
+
+def test_who_is_refused_since_its_password_changed() -> None:
+    """Evidence is the line and the place of the change; neither says the password."""
+    found = only(credentials_refused(hearing(a_new_password(), "INFO starting", REFUSED)))
+    assert (found.code, found.object, found.remedy) == (
+        CauseCode.CREDENTIALS_REFUSED,
+        a_ref("cart"),
+        {"revision": 1},
+    )
+    assert [each.pointer for each in found.evidence[:2]] == [
+        "Pod/shop/cart-2-a/main",
+        "Deployment/shop/cart#/spec/template/spec/containers/main/env/STORE_PASSWORD",
+    ]
+    assert "new-and-wrong" not in found.model_dump_json()
+    assert found.confidence > 0.8
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'FATAL:  password authentication failed for user "shop"',
+        "Access denied for user 'shop'@'10.1.2.3' (using password: YES)",
+        "WRONGPASS invalid username-password pair or user is disabled.",
+        "javax.security.sasl: Authentication failed: Invalid credentials",
+        'level=error msg="upstream answered" code=401 err=Unauthorized',
+        '{"level":"error","msg":"401 Unauthorized"}',
+    ],
+)
+def test_many_clients_say_it_in_their_own_words(line: str) -> None:
+    """Databases, caches, queues and HTTP."""
+    assert only(credentials_refused(hearing(a_new_password(), line))).remedy == {"revision": 1}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO GET /login 401 Unauthorized 1.2ms",
+        '{"level":"info","msg":"GET /login","error":"401 Unauthorized"}',
+        "2026-01-01T12:00:00Z DEBUG 401 unauthorized: no token",
+        "ERROR took 401 ms",
+        "ERROR upstream STORE_URL: http://store:8080 answered 503",
+    ],
+)
+def test_lines_that_speak_of_something_else(line: str) -> None:
+    """An access log tells of callers' mistakes; a number is a number."""
+    assert not list(credentials_refused(hearing(a_new_password(), line)))
+
+
+def test_who_answers_well_is_not_refused() -> None:
+    """Whatever its log says: anybody may make a service write a line."""
+    assert not list(credentials_refused(hearing(a_new_password(), REFUSED, errors=0)))
+
+
+def test_without_a_change_of_its_own_there_is_no_way_back() -> None:
+    """The other side changed: named with less confidence, and for a person."""
+    rollout = a_rollout(before=signing_in(), after=signing_in(LOG_LEVEL="debug"))
+    found = only(credentials_refused(hearing(rollout, REFUSED)))
+    assert (found.remedy, found.confidence) == ({}, 0.6)
+
+
+def test_a_change_of_yesterday_did_not_break_it_now() -> None:
+    """It was let in for a day."""
+    assert only(credentials_refused(hearing(a_new_password(at_minutes=60 * 24), REFUSED))).remedy == {}
+
+
+def test_a_password_in_a_line_is_not_repeated() -> None:
+    """Logs hold what they should not."""
+    line = f"{REFUSED} (password=hunter2, dsn postgres://shop:hunter2@store/db)"
+    assert "hunter2" not in only(credentials_refused(hearing(a_new_password(), line))).model_dump_json()
+
+
+def test_the_refusal_says_more_than_the_timing_of_the_rollout() -> None:
+    """Both name the same workload; the rollout steps back, and says behind what."""
+    snapshot = hearing(a_new_password(), REFUSED)
+    found = [*credentials_refused(snapshot), *recent_rollout(snapshot)]
+    incident = Incident(id=IncidentId("inc-1"), cluster=CLUSTER, root=a_ref("cart"))
+    causes = rank(found, incident, Topology.of(snapshot))
+    assert [cause.code for cause in causes] == [CauseCode.CREDENTIALS_REFUSED, CauseCode.RECENT_ROLLOUT]
+    assert "credentials-refused" in causes[1].rank_reasons[-1]
+
+
+def test_logs_are_read_of_those_whose_requests_fail() -> None:
+    """The worst first; who is well is left alone."""
+    shop = a_snapshot(a_workload("front"), a_workload("back"), a_workload("other")).but(
+        recent={
+            "shop/front": Traffic(requests=100, errors=10),
+            "shop/back": Traffic(requests=100, errors=90),
+            "shop/other": Traffic(requests=100, errors=1),
+        }
+    )
+    assert [ref.name for ref in suspects(shop)] == ["back", "front"]
+
+
+# --- slow-dependency
+
+SLOW, WAITS, QUICK = (
+    Latency(now_s=0.8, before_s=0.01),
+    Latency(now_s=0.9, before_s=0.04),
+    Latency(now_s=0.01, before_s=0.01),
+)
+
+
+def chain(*more: Object, **latency: Latency) -> Snapshot:
+    """The front calls middle, middle calls back; back was rolled out a moment ago."""
+    back = a_rollout("back", before=a_template("back"), after=a_template("back", env={"LATENCY_MS": "800"}))
+    front = a_workload("front", template=a_template("front", env={"A": "http://middle:80"}))
+    middle = a_workload("middle", template=a_template("middle", env={"B": "http://back:80"}))
+    of_back = (*back.objects, *back.pods(), a_service("back"), an_endpoint_slice("back"))
+    return measured(a_snapshot(front, middle, of_back, more), **latency)
+
+
+def measured(shop: Snapshot, requests: float = 100, **latency: Latency) -> Snapshot:
+    """The same, with how long answers take, and so many requests each."""
+    named = {f"shop/{name}": one for name, one in latency.items()}
+    return shop.but(latency=named, recent=dict.fromkeys(named, Traffic(requests=requests, errors=0)))
+
+
+def test_who_makes_the_others_wait_is_named_and_they_are_not() -> None:
+    """Two victims, one culprit; the rollout that came before it is the way back."""
+    found = only(slow_dependency(chain(front=WAITS, middle=WAITS, back=SLOW)))
+    assert (found.code, found.object, found.remedy) == (CauseCode.SLOW_DEPENDENCY, a_ref("back"), {"revision": 1})
+    said = [each.pointer for each in found.evidence]
+    assert [each.partition("service=")[2] for each in said[:3]] == ['"back"}', '"front"}', '"middle"}']
+
+
+def test_the_slow_ones_are_one_incident_rooted_in_the_culprit() -> None:
+    """The way goes on from who waits to what it waits for, and ends there."""
+    topology = Topology.of(chain(front=WAITS, middle=WAITS, back=SLOW))
+    assert {topology.root_of(a_ref(name)).ref for name in ("front", "middle", "back")} == {a_ref("back")}
+    assert topology.root_of(a_ref("front", Kind.SERVICE)).ref == a_ref("back")
+
+
+def test_what_waits_for_something_that_is_quick_is_slow_itself() -> None:
+    """The middle one; nothing was rolled out there, so a person is told."""
+    found = only(slow_dependency(chain(front=WAITS, middle=SLOW, back=QUICK)))
+    assert (found.object, found.remedy, found.confidence) == (a_ref("middle"), {}, 0.6)
+
+
+@pytest.mark.parametrize(
+    "latency",
+    [
+        Latency(now_s=0.8, before_s=0.7),  # always was
+        Latency(now_s=0.08, before_s=0.01),  # nobody feels it
+        Latency(now_s=0.01, before_s=0.8),
+    ],
+)
+def test_what_takes_as_long_as_before_is_not_slow(latency: Latency) -> None:
+    """Twice as long and a tenth of a second more."""
+    assert not list(slow_dependency(chain(front=QUICK, middle=QUICK, back=latency)))
+
+
+def test_who_is_sick_is_slow_for_that() -> None:
+    """Too few replicas share the load: that is named, its latency is not."""
+    back = a_rollout("back", ready=1)
+    objects = (*back.objects, *back.pods(), a_service("back"), an_endpoint_slice("back"))
+    assert not list(slow_dependency(measured(a_snapshot(objects), back=SLOW)))
+
+
+def test_a_few_requests_say_nothing_of_an_average() -> None:
+    """One of three that took a second is no slow service."""
+    back = a_workload("back")
+    assert list(slow_dependency(measured(a_snapshot(back), back=SLOW)))
+    assert not list(slow_dependency(measured(a_snapshot(back), requests=5, back=SLOW)))
+
+
+def test_being_slow_says_more_than_the_timing_of_the_rollout() -> None:
+    """Both name the same workload and the same way back."""
+    snapshot = chain(front=WAITS, middle=WAITS, back=SLOW)
+    found = [*slow_dependency(snapshot), *recent_rollout(snapshot)]
+    incident = Incident(id=IncidentId("inc-1"), cluster=CLUSTER, root=a_ref("back"))
+    causes = rank(found, incident, Topology.of(snapshot))
+    assert [cause.code for cause in causes] == [CauseCode.SLOW_DEPENDENCY, CauseCode.RECENT_ROLLOUT]
