@@ -1,6 +1,6 @@
 """What is wrong between workloads: who is not let in, and who makes the others wait."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import pytest
@@ -172,10 +172,10 @@ def chain(*more: Object, **latency: Latency) -> Snapshot:
     front = a_workload("front", template=a_template("front", env={"A": "http://middle:80"}))
     middle = a_workload("middle", template=a_template("middle", env={"B": "http://back:80"}))
     of_back = (*back.objects, *back.pods(), a_service("back"), an_endpoint_slice("back"))
-    return measured(a_snapshot(front, middle, of_back, more), **latency)
+    return measured(a_snapshot(front, middle, of_back, more), latency)
 
 
-def measured(shop: Snapshot, requests: float = 100, **latency: Latency) -> Snapshot:
+def measured(shop: Snapshot, latency: Mapping[str, Latency], requests: float = 100) -> Snapshot:
     """The same, with how long answers take, and so many requests each."""
     named = {f"shop/{name}": one for name, one in latency.items()}
     return shop.but(latency=named, recent=dict.fromkeys(named, Traffic(requests=requests, errors=0)))
@@ -219,14 +219,14 @@ def test_who_is_sick_is_slow_for_that() -> None:
     """Too few replicas share the load: that is named, its latency is not."""
     back = a_rollout("back", ready=1)
     objects = (*back.objects, *back.pods(), a_service("back"), an_endpoint_slice("back"))
-    assert not list(slow_dependency(measured(a_snapshot(objects), back=SLOW)))
+    assert not list(slow_dependency(measured(a_snapshot(objects), {"back": SLOW})))
 
 
 def test_a_few_requests_say_nothing_of_an_average() -> None:
     """One of three that took a second is no slow service."""
     back = a_workload("back")
-    assert list(slow_dependency(measured(a_snapshot(back), back=SLOW)))
-    assert not list(slow_dependency(measured(a_snapshot(back), requests=5, back=SLOW)))
+    assert list(slow_dependency(measured(a_snapshot(back), {"back": SLOW})))
+    assert not list(slow_dependency(measured(a_snapshot(back), {"back": SLOW}, requests=5)))
 
 
 def test_being_slow_says_more_than_the_timing_of_the_rollout() -> None:
