@@ -1,6 +1,6 @@
 # Everything here needs Python 3.11 and PyPI; the virtual environment is made when it is missing or out of date.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slow test-monitoring lint format types layers check picture drawings schemas recording figures lock clean
+.PHONY: help venv demo test slow test-monitoring test-apps lint format types layers check picture drawings schemas recording figures lock clean
 
 BIN := .venv/bin
 CODE := shared services eval tests docs
@@ -22,6 +22,10 @@ slow: venv ## The slower suites: the whole demo, and what it says without one of
 
 test-monitoring: venv ## Primum before a real Prometheus and a pair of real Alertmanagers, where they are installed
 	@$(BIN)/pytest --numprocesses=0 -rs tests/monitoring
+
+test-apps: ## The shop's programs: gofmt, go vet and their tests, where Go is installed
+	@if ! command -v go >/dev/null; then echo "skipped: there is no go on PATH"; exit 0; fi; \
+	cd eval/kubernetes/apps && export CGO_ENABLED=0 && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go test ./...
 
 lint: venv ## ruff: the rules and the format
 	@$(BIN)/ruff check $(CODE)

@@ -10,7 +10,7 @@ from eval.ground import Settings
 from eval.lab.lab import Lab, LabSettings
 from eval.lab.rules import rules
 from eval.lab_ground import LabGround
-from eval.monitoring.monitoring import Intervals, Monitoring, rules_file
+from eval.monitoring.monitoring import Intervals, Monitoring, page, rules_file
 from eval.operator import Operator, operating
 
 PACE = 10.0
@@ -43,6 +43,6 @@ async def monitored_ground(seed: int) -> AsyncIterator[MonitoredGround]:
         async with (
             Lab(LabSettings(seed=seed, pace=PACE, senders=2)) as lab,
             operating(lab.kubeconfig(folder / "admin")) as operator,
-            Monitoring(folder / "monitoring", lab.metrics_url, written, intervals) as monitoring,
+            Monitoring(folder / "monitoring", [page(lab.metrics_url)], written, intervals) as monitoring,
         ):
             yield MonitoredGround(lab, operator, monitoring)

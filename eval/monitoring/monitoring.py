@@ -20,6 +20,8 @@ from shared.adapters.system import SystemClock
 
 PROGRAMS: Final = ("prometheus", "prometheus-alertmanager", "promtool")
 CLUSTER: Final = "lab"
+Job = Mapping[str, Any]
+"""One entry of `scrape_configs`."""
 PAIR_WITHIN_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.05
 
@@ -45,8 +47,21 @@ def duration(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
-def rules_file(rules: Sequence[Rule], pace: float) -> str:
-    """The rules as a file; `for` is model time, as the lab's own engine takes it."""
+@dataclass(frozen=True)
+class Recorded:
+    """One recording rule: a series that is computed, and kept under a name."""
+
+    record: str
+    expr: str
+    labels: Mapping[str, str]
+
+
+def rules_file(rules: Sequence[Rule], pace: float, recorded: Sequence[Recorded] = ()) -> str:
+    """The rules as a file; `for` is model time, as the lab's own engine takes it.
+
+    What is recorded comes first: rules of one group are evaluated in order.
+    """
+    kept = [{"record": each.record, "expr": each.expr, "labels": dict(each.labels)} for each in recorded]
     written = [
         {
             "alert": rule.alert,
@@ -57,17 +72,31 @@ def rules_file(rules: Sequence[Rule], pace: float) -> str:
         }
         for rule in rules
     ]
-    return yaml.safe_dump({"groups": [{"name": "lab", "rules": written}]}, sort_keys=False)
+    return yaml.safe_dump({"groups": [{"name": "lab", "rules": [*kept, *written]}]}, sort_keys=False)
+
+
+def page(metrics_url: str, name: str = CLUSTER) -> Job:
+    """The job that scrapes one page of an exporter, which says itself what its series are about."""
+    target = urlsplit(metrics_url)
+    return {
+        "job_name": name,
+        "honor_labels": True,  # as for kube-state-metrics: the namespace is the object's
+        "metrics_path": target.path,
+        "static_configs": [{"targets": [target.netloc]}],
+    }
 
 
 class Monitoring:
-    """`async with Monitoring(folder, metrics_url, rules_file, intervals)`: Prometheus runs; `tell` starts the pair.
+    """`async with Monitoring(folder, jobs, rules_file, intervals)`: Prometheus runs; `tell` starts the pair.
 
-    Raises ProgramDidNotStart.
+    `cluster` is what all alerts say that they are from. Raises ProgramDidNotStart.
     """
 
-    def __init__(self, folder: Path, metrics_url: str, rules: str, intervals: Intervals) -> None:
-        self._folder, self._metrics_url, self._rules, self.intervals = folder, metrics_url, rules, intervals
+    def __init__(
+        self, folder: Path, jobs: Sequence[Job], rules: str, intervals: Intervals, cluster: str = CLUSTER
+    ) -> None:
+        self._folder, self._jobs, self._rules, self.intervals = folder, jobs, rules, intervals
+        self._cluster = cluster
         self._stack = AsyncExitStack()
         self._clock = SystemClock()
         self._ports = [free_port() for _ in range(5)]
@@ -122,6 +151,12 @@ class Monitoring:
         found: Sequence[Mapping[str, Any]] = (await self.http.get(f"{self.url}/api/v1/alerts")).json()["data"]["alerts"]
         return found
 
+    async def targets(self) -> Sequence[Mapping[str, Any]]:
+        """What Prometheus scrapes, each with its labels and its health: up, down, or unknown before the first time."""
+        answer = await self.http.get(f"{self.url}/api/v1/targets", params={"state": "active"})
+        found: Sequence[Mapping[str, Any]] = answer.json()["data"]["activeTargets"]
+        return found
+
     async def count(self, alertmanager: int, metric: str, **labels: str) -> float:
         """What one of the pair says of itself on /metrics: the sum of a metric's series that have these labels."""
         text = (await self.http.get(f"{self.alertmanagers[alertmanager].url}/metrics")).text
@@ -143,7 +178,7 @@ class Monitoring:
         )
 
     def _prometheus_config(self) -> Mapping[str, Any]:
-        scrape, target = duration(self.intervals.scrape_s), urlsplit(self._metrics_url)
+        scrape = duration(self.intervals.scrape_s)
         _, one, other, *_ = self._ports
         pair = [f"127.0.0.1:{one}", f"127.0.0.1:{other}"]
         return {
@@ -151,18 +186,11 @@ class Monitoring:
                 "scrape_interval": scrape,
                 "scrape_timeout": scrape,
                 "evaluation_interval": scrape,
-                "external_labels": {"cluster": CLUSTER},
+                "external_labels": {"cluster": self._cluster},
             },
             "rule_files": ["rules.yml"],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": pair}]}]},
-            "scrape_configs": [
-                {
-                    "job_name": "lab",
-                    "honor_labels": True,  # as for kube-state-metrics: the namespace is the object's
-                    "metrics_path": target.path,
-                    "static_configs": [{"targets": [target.netloc]}],
-                }
-            ],
+            "scrape_configs": list(self._jobs),
         }
 
     def _alertmanager_arguments(self, config: Path, number: int, port: int, gossip: int, peer: int) -> Sequence[str]:

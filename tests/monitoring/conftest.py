@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from eval.lab.rules import Rule
-from eval.monitoring.monitoring import PROGRAMS, Intervals, Monitoring, rules_file
+from eval.monitoring.monitoring import PROGRAMS, Intervals, Monitoring, page, rules_file
 from eval.monitoring.program import free_port, missing
 from services.gateway.app import duties
 from services.gateway.settings import GatewaySettings
@@ -67,7 +67,7 @@ class Inbound:
             self._stack.push_async_callback(self.close_gateway)
             url = await self._stack.enter_async_context(serving(self.things.app))
             rules = rules_file([WANTED], pace=1)
-            self.monitoring = Monitoring(self._folder / "monitoring", f"{url}/metrics", rules, INTERVALS)
+            self.monitoring = Monitoring(self._folder / "monitoring", [page(f"{url}/metrics")], rules, INTERVALS)
             await self._stack.enter_async_context(self.monitoring)
             await self.monitoring.tell(f"http://127.0.0.1:{self._port}/webhooks/alertmanager", TOKEN)
         except BaseException:

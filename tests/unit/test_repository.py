@@ -20,7 +20,8 @@ from shared.adapters.kubernetes_wire import PLURALS
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGE_INDEX = re.compile(r"\b(?:pypi|pythonhosted|npmjs|crates|golang|maven)\.(?:org|io|com)\b")
+PACKAGE_INDEX = re.compile(r"(?<!google\.)\b(?:pypi|pythonhosted|npmjs|crates|golang|maven)\.(?:org|io|com)\b(?!/x/)")
+"""`golang.org/x/…` and `google.golang.org/…` are names of libraries, and say nothing of where they lie."""
 SOMEBODYS_MACHINE = re.compile(r"(?<![\w./])/(?:home|root|Users|work)/\w")
 A_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 PAGES = [

@@ -1,0 +1,95 @@
+"""The shop's own programs: Go, built from `apps/` once and kept by what they were built from, outside the tree."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from shared.domain.errors import PrimumError
+
+SOURCES: Final = Path(__file__).with_name("apps")
+NAMES: Final = ("shop", "load", "registry", "image", "state")
+
+
+class NotBuilt(PrimumError):  # noqa: N818 - the fact, as the other errors are named
+    """The shop's programs are not there, and could not be made."""
+
+
+def folder() -> Path:
+    """Where the programs lie that these sources make; whatever else lies beside it was made from others."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "primum"
+    return cache / "shop" / _digest()
+
+
+def missing() -> str:
+    """Say what stands in the way of having them; empty if nothing does."""
+    if shutil.which("go") is None and not _are_there(folder()):
+        return "the shop's programs are not built here, and there is no `go` on PATH to build them with"
+    return ""
+
+
+async def build(say: Callable[[str], None]) -> Path:
+    """Return the folder with the programs; the first time, that takes a minute or two. Raises NotBuilt."""
+    place = folder()
+    if _are_there(place):
+        return place
+    if said := missing():
+        raise NotBuilt(said, advice="install Go 1.26 or newer, https://go.dev/dl")
+    place.mkdir(parents=True, exist_ok=True)
+    with _alone(place):
+        if not _are_there(place):
+            say(f"building the shop's programs into {place}: once, a minute or two")
+            await _go_build(place)
+    return place
+
+
+def _digest() -> str:
+    """Of all that the programs are made from, and of nothing else."""
+    total = hashlib.sha256()
+    for path in sorted(SOURCES.rglob("*")):
+        if path.is_file() and not path.name.endswith("_test.go"):
+            total.update(f"{path.relative_to(SOURCES)}\0".encode() + path.read_bytes() + b"\0")
+    return total.hexdigest()[:12]
+
+
+def _are_there(place: Path) -> bool:
+    return all((place / name).is_file() for name in NAMES)
+
+
+async def _go_build(place: Path) -> None:
+    """Build beside the place, and move: what lies there is whole."""
+    fresh = place / ".new"
+    fresh.mkdir(exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        *("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{fresh}{os.sep}", "./..."),
+        cwd=SOURCES,
+        env={**os.environ, "CGO_ENABLED": "0"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    if process.returncode:
+        last = "; ".join(said.decode(errors="replace").strip().splitlines()[-3:])
+        raise NotBuilt(f"`go build` failed: {last}", advice=f"mend what it says, in {SOURCES}")
+    for name in NAMES:
+        (fresh / name).rename(place / name)
+    shutil.rmtree(fresh)
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Let only one process build: the other one waits, and finds them built."""
+    with (place / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
