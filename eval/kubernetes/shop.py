@@ -133,7 +133,7 @@ def credentials(shop: Shop) -> str:
 
 def settings(name: str) -> str:
     """The ConfigMap of a service."""
-    return f"{name}-settings"
+    return f"{name}-conf"
 
 
 def _plain(item: Obj) -> Obj:
