@@ -1,0 +1,195 @@
+"""A real Prometheus and real Alertmanagers before a real cluster: pods, containers, objects and users are watched."""
+
+import base64
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import yaml
+
+from eval.kubernetes.rules import INTERVALS, team_rules_file
+from eval.lab.kinds import Obj
+from eval.monitoring.monitoring import Job, Monitoring, duration, page
+from eval.monitoring.program import Program, free_port
+from eval.operator import Operator
+from shared.adapters.system import SystemClock
+
+NAMESPACE: Final = "monitoring"
+CLUSTER: Final = "kubernetes"
+PODS: Final = "pods"
+CONTAINERS: Final = "containers"
+STATE: Final = "state"
+USERS: Final = "users"
+_CONTAINERS_EVERY_S: Final = 5.0
+"""The kubelet walks all cgroups for an answer, and looks at each of them every ten seconds at most."""
+_TOKEN_WITHIN_S: Final = 15.0
+_LOOK_EVERY_S: Final = 0.1
+_META: Final = "__meta_kubernetes_"
+_ACCOUNTS: Final[Mapping[str, Sequence[Obj]]] = {
+    "prometheus": [
+        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["nodes/proxy", "nodes/metrics"], "verbs": ["get"]},
+    ],
+    "state-metrics": [
+        {"apiGroups": [""], "resources": ["nodes", "pods", "endpoints"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "watch"]},
+    ],
+}
+"""Who watches the cluster, and what each may do: one more word than it needs would be one too many in a cluster."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """How a ServiceAccount signs in. The files hold what their names say."""
+
+    server: str
+    token: Path
+    ca: Path
+    kubeconfig: Path
+
+
+async def accounts(operator: Operator, server: str, folder: Path) -> Mapping[str, Account]:
+    """Make the ServiceAccounts with their roles, and fetch their tokens. `server` is the API's URL."""
+    if await operator.find("Namespace", "", NAMESPACE) is None:
+        await operator.create("Namespace", {"metadata": {"name": NAMESPACE}})
+    return {name: await _account(operator, server, folder, name, may) for name, may in _ACCOUNTS.items()}
+
+
+async def _account(operator: Operator, server: str, folder: Path, name: str, may: Sequence[Obj]) -> Account:
+    placed = {"name": name, "namespace": NAMESPACE}
+    role, secret = f"{NAMESPACE}:{name}", f"{name}-token"
+    binding = {
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", **placed}],
+    }
+    lasting = {"kubernetes.io/service-account.name": name}
+    wanted: Sequence[tuple[str, Obj]] = (
+        ("ServiceAccount", {"metadata": placed}),
+        ("ClusterRole", {"metadata": {"name": role}, "rules": list(may)}),
+        ("ClusterRoleBinding", binding),
+        (
+            "Secret",
+            {
+                "metadata": {"name": secret, "namespace": NAMESPACE, "annotations": lasting},
+                "type": "kubernetes.io/service-account-token",
+            },
+        ),
+    )
+    for kind, body in wanted:
+        where = body["metadata"].get("namespace", "")
+        if await operator.find(kind, where, body["metadata"]["name"]) is None:
+            await operator.create(kind, body)
+    return _written(folder, name, server, await _token(operator, secret))
+
+
+async def _token(operator: Operator, secret: str) -> Mapping[str, bytes]:
+    """Wait until the controller has filled the Secret in. Raises TimeoutError."""
+    clock = SystemClock()
+    ends_s = clock.monotonic_s() + _TOKEN_WITHIN_S
+    while True:
+        data = (await operator.get("Secret", NAMESPACE, secret)).get("data") or {}
+        if {"token", "ca.crt"} <= data.keys():
+            return {name: base64.b64decode(text) for name, text in data.items()}
+        if clock.monotonic_s() > ends_s:
+            raise TimeoutError(f"nobody gave {secret} a token")
+        await clock.sleep(_LOOK_EVERY_S)
+
+
+def _written(folder: Path, name: str, server: str, secret: Mapping[str, bytes]) -> Account:
+    folder.mkdir(parents=True, exist_ok=True)
+    account = Account(server, folder / f"{name}.token", folder / f"{name}.crt", folder / f"{name}.kubeconfig")
+    for path in (account.token, account.kubeconfig):
+        path.touch(mode=0o600)
+    account.token.write_bytes(secret["token"])
+    account.ca.write_bytes(secret["ca.crt"])
+    account.kubeconfig.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "here", "cluster": {"server": server, "certificate-authority": str(account.ca)}}],
+                "users": [{"name": name, "user": {"tokenFile": str(account.token)}}],
+                "contexts": [{"name": "here", "context": {"cluster": "here", "user": name}}],
+                "current-context": "here",
+            }
+        )
+    )
+    return account
+
+
+@asynccontextmanager
+async def watched(
+    programs: Path, folder: Path, operator: Operator, server: str, users_url: str
+) -> AsyncIterator[Monitoring]:
+    """Watch the cluster behind `server` (the API's URL), and the users who count themselves under `users_url`.
+
+    Logs, data and tokens lie in `folder`; the accounts stay in the cluster. Raises ProgramDidNotStart.
+    """
+    who = await accounts(operator, server, folder / "accounts")
+    address = f"127.0.0.1:{free_port()}"
+    arguments = (str(programs / "state"), address, str(who["state-metrics"].kubeconfig))
+    pages = {STATE: f"http://{address}/metrics", USERS: users_url}
+    async with (
+        Program("state", arguments, f"http://{address}", folder),
+        Monitoring(folder, jobs(who["prometheus"], pages), team_rules_file(), INTERVALS, CLUSTER) as monitoring,
+    ):
+        yield monitoring
+
+
+def jobs(account: Account, pages: Mapping[str, str]) -> Sequence[Job]:
+    """What Prometheus scrapes: every pod with a port for it, the containers of every node, and these pages."""
+    return [_pods(account), _containers(account), *(page(url, name) for name, url in pages.items())]
+
+
+def _pods(account: Account) -> Job:
+    return {
+        "job_name": PODS,
+        "honor_labels": True,  # a caller counts by the namespace and the name of whom it calls
+        "kubernetes_sd_configs": [{"role": "pod", "api_server": account.server, **_signed_in(account)}],
+        "relabel_configs": [
+            {"source_labels": [f"{_META}pod_container_port_name"], "regex": "http|metrics", "action": "keep"},
+            {"source_labels": [f"{_META}pod_phase"], "regex": "Running", "action": "keep"},
+            {"source_labels": [f"{_META}namespace"], "target_label": "namespace"},
+            {"source_labels": [f"{_META}pod_name"], "target_label": "pod"},
+            {"source_labels": [f"{_META}pod_node_name"], "target_label": "node"},
+        ],
+    }
+
+
+def _containers(account: Account) -> Job:
+    """By way of the API server, as one scrapes kubelets that nothing else reaches."""
+    every = duration(_CONTAINERS_EVERY_S)
+    families = "container_cpu_usage_seconds_total|container_memory_working_set_bytes"
+    return {
+        "job_name": CONTAINERS,
+        "honor_labels": True,
+        "scheme": "https",
+        "scrape_interval": every,
+        "scrape_timeout": every,
+        **_signed_in(account),
+        "kubernetes_sd_configs": [{"role": "node", "api_server": account.server, **_signed_in(account)}],
+        "relabel_configs": [
+            {"target_label": "__address__", "replacement": urlsplit(account.server).netloc},
+            {
+                "source_labels": [f"{_META}node_name"],
+                "target_label": "__metrics_path__",
+                "replacement": "/api/v1/nodes/$1/proxy/metrics/cadvisor",
+            },
+            *({"source_labels": [f"{_META}node_name"], "target_label": label} for label in ("instance", "node")),
+        ],
+        "metric_relabel_configs": [
+            {"source_labels": ["__name__"], "regex": families, "action": "keep"},
+            {"source_labels": ["container"], "regex": ".+", "action": "keep"},
+        ],
+    }
+
+
+def _signed_in(account: Account) -> Job:
+    return {
+        "authorization": {"credentials_file": str(account.token)},
+        "tls_config": {"ca_file": str(account.ca)},
+    }
