@@ -57,12 +57,12 @@ class Seen:
 class Load:
     """`async with Load(programs, folder, targets)`: the users are there until the block ends.
 
-    Raises ProgramDidNotStart.
+    `address` is where they tell what they see, a free port if it is not named. Raises ProgramDidNotStart.
     """
 
-    def __init__(self, programs: Path, folder: Path, targets: Sequence[Target]) -> None:
+    def __init__(self, programs: Path, folder: Path, targets: Sequence[Target], address: str = "") -> None:
         self._targets = {target.service: target for target in targets}
-        address = f"127.0.0.1:{free_port()}"
+        address = address or f"127.0.0.1:{free_port()}"
         self.metrics_url = f"http://{address}/metrics"
         told = [json.dumps(asdict(target)) for target in targets]
         arguments = (str(programs / "load"), address, *told)

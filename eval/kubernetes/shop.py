@@ -23,7 +23,7 @@ _OWN_MIB: Final = 14
 """What the program itself takes; the rest of a service's need is filled."""
 _REST_MIB: Final = 32
 """What the worker needs, and the quiet neighbour."""
-_USER: Final = "shop"
+_SECRET_KEYS: Final = {"STORE_USER": "username", "STORE_PASSWORD": "password"}
 _SETTINGS: Final = "/etc/app"
 _LAB_REGISTRY: Final = "registry.example"
 _SERVER_SAYS: Final = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "annotations")
@@ -97,21 +97,17 @@ class Manifests:
     workloads: Sequence[Workload]
 
 
-def manifests(shop: Shop, rng: random.Random) -> Manifests:
-    """Take the lab's objects for this shop, and add what a real node and a real application need.
-
-    `rng` draws the store's password.
-    """
+def manifests(shop: Shop) -> Manifests:
+    """Take the lab's objects for this shop, and add what a real node and a real application need."""
     store = Store(random.Random(0), lambda: datetime.fromtimestamp(0, UTC))
     lab.open_shop(store, shop)
     served = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in store.all("Service")}
-    password = "".join(rng.choice("abcdefghkmnpqrstuvwxyz23456789") for _ in range(16))
     return Manifests(
         namespaces=[_plain(item) for item in store.all("Namespace") if item["metadata"]["name"] != "default"],
         secrets=[
             {
                 "metadata": {"name": credentials(shop), "namespace": shop.namespace},
-                "stringData": {"username": _USER, "password": password},
+                "stringData": {_SECRET_KEYS[name]: value for name, value in shop.credentials.items()},
             }
         ],
         config_maps=[
@@ -173,6 +169,8 @@ def _without_hash(template: Obj) -> Obj:
 def _fitted(shop: Shop, role: str, template: Obj) -> Obj:
     """The template with resources for a small node, probes as fast as its programs, and what its program reads."""
     (container,) = template["spec"]["containers"]
+    secret = shop.credentials.keys()
+    container["env"] = [_from_secret(shop, each) if each["name"] in secret else each for each in container["env"]]
     need = shop.memory_mib.get(role, _REST_MIB)
     container["resources"] = {
         "requests": {"cpu": "15m", "memory": f"{need}Mi"},
@@ -190,11 +188,6 @@ def _fitted(shop: Shop, role: str, template: Obj) -> Obj:
         "periodSeconds": 5,
         "timeoutSeconds": 2,
     }
-    if role == "store" or "store" in CALLS.get(role, {}):
-        container["env"] += [
-            _from_secret(shop, "STORE_USER", "username"),
-            _from_secret(shop, "STORE_PASSWORD", "password"),
-        ]
     container["env"].append({"name": "CONFIG_FILE", "value": f"{_SETTINGS}/app.conf"})
     container["volumeMounts"] = [{"name": "settings", "mountPath": _SETTINGS, "readOnly": True}]
     name = shop.services.get(role, shop.quiet)
@@ -202,5 +195,7 @@ def _fitted(shop: Shop, role: str, template: Obj) -> Obj:
     return template
 
 
-def _from_secret(shop: Shop, name: str, key: str) -> Obj:
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": credentials(shop), "key": key}}}
+def _from_secret(shop: Shop, variable: Obj) -> Obj:
+    """What the lab writes plainly into manifests, a team keeps in a Secret."""
+    key = {"name": credentials(shop), "key": _SECRET_KEYS[variable["name"]]}
+    return {"name": variable["name"], "valueFrom": {"secretKeyRef": key}}

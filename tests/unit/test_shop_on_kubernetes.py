@@ -35,9 +35,8 @@ def _drawing(seed: int) -> random.Random:
 
 
 def _written(seed: int) -> tuple[Shop, Manifests]:
-    rng = _drawing(seed)
-    shop = design(rng)
-    return shop, manifests(shop, rng)
+    shop = design(_drawing(seed))
+    return shop, manifests(shop)
 
 
 def _container(template: Obj) -> Obj:
@@ -73,7 +72,10 @@ def test_the_shop_is_the_one_that_the_lab_draws_from_that_seed(seed: int) -> Non
         assert ours["spec"]["template"]["metadata"] == theirs["spec"]["template"]["metadata"]
         assert mine["name"] == its["name"]
         assert mine["image"].split("/", 1)[1] == its["image"].split("/", 1)[1]
-        assert _environment(its).items() <= _environment(mine).items()
+        assert {each["name"] for each in its["env"]} <= {each["name"] for each in mine["env"]}
+        assert len({each["name"] for each in mine["env"]}) == len(mine["env"])
+        plain = {key: value for key, value in _environment(its).items() if key not in shop.credentials}
+        assert plain.items() <= _environment(mine).items()
         assert len(workload.older) == 2
     assert {item["metadata"]["name"] for item in written.services} == {*shop.services.values(), shop.quiet}
 
@@ -108,6 +110,7 @@ def test_only_the_store_and_its_callers_have_its_credentials(seed: int) -> None:
         and each["valueFrom"]["secretKeyRef"]["key"] in secret["stringData"]
     }
 
+    assert {*secret["stringData"].values()} == {*shop.credentials.values()}
     assert secret["metadata"] == {"name": credentials(shop), "namespace": shop.namespace}
     assert holders == {shop.store, *(shop.services[role] for role, calls in CALLS.items() if "store" in calls)}
 
