@@ -28,17 +28,18 @@ _CONTAINERS_EVERY_S: Final = 5.0
 _TOKEN_WITHIN_S: Final = 15.0
 _LOOK_EVERY_S: Final = 0.1
 _META: Final = "__meta_kubernetes_"
+_NEWS_EVERY_S: Final = 2.0
+"""How often Prometheus asks which pods and nodes there are."""
 _ACCOUNTS: Final[Mapping[str, Sequence[Obj]]] = {
     "prometheus": [
-        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": [""], "resources": ["nodes/proxy", "nodes/metrics"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["nodes/proxy"], "verbs": ["get"]},
     ],
     "state-metrics": [
         {"apiGroups": [""], "resources": ["nodes", "pods", "endpoints"], "verbs": ["list", "watch"]},
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "watch"]},
     ],
 }
-"""Who watches the cluster, and what each may do: one more word than it needs would be one too many in a cluster."""
+"""Who watches the cluster, and what each may do. Prometheus itself scrapes; who there is it hears from the other."""
 
 
 @dataclass(frozen=True)
@@ -131,25 +132,32 @@ async def watched(
     """
     who = await accounts(operator, server, folder / "accounts")
     address = f"127.0.0.1:{free_port()}"
+    url = f"http://{address}"
     arguments = (str(programs / "state"), address, str(who["state-metrics"].kubeconfig))
-    pages = {STATE: f"http://{address}/metrics", USERS: users_url}
+    scraped = jobs(who["prometheus"], url, users_url)
     async with (
-        Program("state", arguments, f"http://{address}", folder),
-        Monitoring(folder, jobs(who["prometheus"], pages), team_rules_file(), INTERVALS, CLUSTER) as monitoring,
+        Program("state", arguments, url, folder),
+        Monitoring(folder, scraped, team_rules_file(), INTERVALS, CLUSTER) as monitoring,
     ):
         yield monitoring
 
 
-def jobs(account: Account, pages: Mapping[str, str]) -> Sequence[Job]:
-    """What Prometheus scrapes: every pod with a port for it, the containers of every node, and these pages."""
-    return [_pods(account), _containers(account), *(page(url, name) for name, url in pages.items())]
+def jobs(account: Account, state_url: str, users_url: str) -> Sequence[Job]:
+    """What Prometheus scrapes: every pod with a port for it, the containers of every node, objects and users."""
+    pages = {STATE: f"{state_url}/metrics", USERS: users_url}
+    return [_pods(state_url), _containers(account, state_url), *(page(url, name) for name, url in pages.items())]
 
 
-def _pods(account: Account) -> Job:
+def _discovered(state_url: str, what: str) -> Job:
+    """With the labels that Prometheus's own discovery gives. Debian builds it without the one for Kubernetes."""
+    return {"http_sd_configs": [{"url": f"{state_url}/targets/{what}", "refresh_interval": duration(_NEWS_EVERY_S)}]}
+
+
+def _pods(state_url: str) -> Job:
     return {
         "job_name": PODS,
         "honor_labels": True,  # a caller counts by the namespace and the name of whom it calls
-        "kubernetes_sd_configs": [{"role": "pod", "api_server": account.server, **_signed_in(account)}],
+        **_discovered(state_url, "pods"),
         "relabel_configs": [
             {"source_labels": [f"{_META}pod_container_port_name"], "regex": "http|metrics", "action": "keep"},
             {"source_labels": [f"{_META}pod_phase"], "regex": "Running", "action": "keep"},
@@ -160,7 +168,7 @@ def _pods(account: Account) -> Job:
     }
 
 
-def _containers(account: Account) -> Job:
+def _containers(account: Account, state_url: str) -> Job:
     """By way of the API server, as one scrapes kubelets that nothing else reaches."""
     every = duration(_CONTAINERS_EVERY_S)
     families = "container_cpu_usage_seconds_total|container_memory_working_set_bytes"
@@ -170,8 +178,9 @@ def _containers(account: Account) -> Job:
         "scheme": "https",
         "scrape_interval": every,
         "scrape_timeout": every,
-        **_signed_in(account),
-        "kubernetes_sd_configs": [{"role": "node", "api_server": account.server, **_signed_in(account)}],
+        "authorization": {"credentials_file": str(account.token)},
+        "tls_config": {"ca_file": str(account.ca)},
+        **_discovered(state_url, "nodes"),
         "relabel_configs": [
             {"target_label": "__address__", "replacement": urlsplit(account.server).netloc},
             {
@@ -185,11 +194,4 @@ def _containers(account: Account) -> Job:
             {"source_labels": ["__name__"], "regex": families, "action": "keep"},
             {"source_labels": ["container"], "regex": ".+", "action": "keep"},
         ],
-    }
-
-
-def _signed_in(account: Account) -> Job:
-    return {
-        "authorization": {"credentials_file": str(account.token)},
-        "tls_config": {"ca_file": str(account.ca)},
     }

@@ -1,4 +1,5 @@
-// State exports what kube-state-metrics would of the cluster, under its names, as far as the shop's rules ask for it.
+// State exports what kube-state-metrics would of the cluster, under its names, as far as the shop's rules ask for it,
+// and tells Prometheus which pods and nodes there are.
 //
 // usage: state LISTEN KUBECONFIG
 package main
@@ -57,6 +58,7 @@ func run(arguments []string) error {
 	registry.MustRegister(cluster)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	cluster.Discover(mux)
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ready") })
 	server := &http.Server{Addr: arguments[0], Handler: mux, ReadHeaderTimeout: headWithin}
 	failed := make(chan error, 1)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -35,6 +36,41 @@ func exported(t *testing.T, object runtime.Object, wanted ...string) {
 	slices.Sort(found)
 	if !slices.Equal(found, wanted) {
 		t.Errorf("exported:\n%s\nnot:\n%s", strings.Join(found, "\n"), strings.Join(wanted, "\n"))
+	}
+}
+
+func TestEveryDeclaredPortOfAPodWithAnAddressIsATarget(t *testing.T) {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "mesa", Name: "coral-1"},
+		Spec: corev1.PodSpec{NodeName: "node0", Containers: []corev1.Container{{
+			Name: "app", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
+		}}},
+		Status: corev1.PodStatus{PodIP: "10.0.0.1", Phase: corev1.PodRunning},
+	}
+	waiting := pod.DeepCopy()
+	waiting.Name, waiting.Status.PodIP = "coral-2", ""
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node0"}, Status: corev1.NodeStatus{
+		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.1.0.1"}},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: 10250}},
+	}}
+	factory := informers.NewSharedInformerFactory(fake.NewClientset(pod, waiting, node), 0)
+	cluster := Watch(factory)
+	factory.Start(t.Context().Done())
+	factory.WaitForCacheSync(t.Context().Done())
+	mux := http.NewServeMux()
+	cluster.Discover(mux)
+	for path, wanted := range map[string]string{
+		"/targets/pods": `[{"targets":["10.0.0.1:8080"],"labels":{"__meta_kubernetes_namespace":"mesa",` +
+			`"__meta_kubernetes_pod_container_name":"app","__meta_kubernetes_pod_container_port_name":"http",` +
+			`"__meta_kubernetes_pod_name":"coral-1","__meta_kubernetes_pod_node_name":"node0",` +
+			`"__meta_kubernetes_pod_phase":"Running"}}]`,
+		"/targets/nodes": `[{"targets":["10.1.0.1:10250"],"labels":{"__meta_kubernetes_node_name":"node0"}}]`,
+	} {
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, httptest.NewRequest("GET", path, nil))
+		if said := strings.TrimSpace(answer.Body.String()); said != wanted {
+			t.Errorf("%s: %s", path, said)
+		}
 	}
 }
 
