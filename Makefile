@@ -1,6 +1,6 @@
 # Everything here needs Python 3.11 and PyPI; the virtual environment is made when it is missing or out of date.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slow test-monitoring test-apps lint format types layers check picture drawings schemas recording figures lock clean
+.PHONY: help venv demo test slow test-monitoring test-apps cluster cluster-down test-kubernetes lint format types layers check picture drawings schemas recording figures lock clean
 
 BIN := .venv/bin
 CODE := shared services eval tests docs
@@ -26,6 +26,16 @@ test-monitoring: venv ## Primum before a real Prometheus and a pair of real Aler
 test-apps: ## The shop's programs: gofmt, go vet and their tests, where Go is installed
 	@if ! command -v go >/dev/null; then echo "skipped: there is no go on PATH"; exit 0; fi; \
 	cd eval/kubernetes/apps && export CGO_ENABLED=0 && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go test ./...
+
+cluster: venv ## Start a real Kubernetes in a network of its own, built once from Go modules (NODES=2 for two nodes)
+	@$(BIN)/python -m eval.kubernetes up --nodes $(or $(NODES),1)
+
+cluster-down: venv ## Take it down, and leave nothing of it behind
+	@$(BIN)/python -m eval.kubernetes down --all
+
+test-kubernetes: venv ## What only a real cluster can show, on one that is up for it alone, where root and Go are there
+	@$(BIN)/python -m eval.kubernetes run $(BIN)/pytest --numprocesses=0 -rs --timeout=300 --on kubernetes \
+		tests/kubernetes tests/contract/test_cluster_port.py
 
 lint: venv ## ruff: the rules and the format
 	@$(BIN)/ruff check $(CODE)

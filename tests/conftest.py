@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 asyncio.set_event_loop(None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--on kubernetes` plays the contract of the port Cluster on the real cluster that PRIMUM_TEST_CONTEXT names."""
+    parser.addoption("--on", choices=("lab", "kubernetes"), default="lab", help="where the port Cluster is tried")
+
+
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
     """A real nats-server with an empty store, which knows the services and the operator by their keys."""

@@ -1,4 +1,7 @@
-"""The ports under contract: each test runs on NATS and on the fakes in memory."""
+"""The ports under contract: on NATS and on fakes in memory; the port Cluster on the lab or a real cluster."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
@@ -10,6 +13,7 @@ from shared.adapters.system import RandomIdentity, SystemClock
 from shared.domain.events import Owner
 from shared.testing.keys import seal_of
 from shared.testing.ports import Ports, in_memory
+from tests.contract.place import Place, in_the_lab, on_kubernetes
 
 
 def _on_nats(connection: Client) -> Ports:
@@ -30,3 +34,10 @@ def ports(request: pytest.FixtureRequest) -> Ports:
         return in_memory()
     connection: Client = request.getfixturevalue("connection")
     return _on_nats(connection)
+
+
+@pytest.fixture
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    """A cluster for the port Cluster: a lab, or the real one that was named."""
+    async with on_kubernetes() if request.config.getoption("--on") == "kubernetes" else in_the_lab(tmp_path) as made:
+        yield made

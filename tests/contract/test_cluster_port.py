@@ -1,50 +1,44 @@
 """The port Cluster, held by the real client over HTTP: reads, fenced writes, and what each refusal is called."""
 
+import asyncio
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 
-from eval.lab.lab import Lab
 from shared.domain.change import Edit, Evict, Patch, replace
 from shared.domain.cluster import MARK, Kind, Object, Ref
 from shared.domain.errors import ChangeConflict, ObjectMissing, ObjectMoved, WriteRefused
 from shared.domain.frozen import Json
-from shared.domain.ids import ClusterName
 from shared.domain.path import ABSENT, Present, read
 from shared.ports.cluster import Cluster
+from tests.contract.place import Place
 
 MARKED = "txn-abc.17"
 LATER = "txn-abc.18"
 
 
-def named(lab: Lab, kind: Kind, name: str, namespace: str | None = None) -> Ref:
-    """Name an object of the shop."""
-    place = "" if kind is Kind.NODE else lab.shop.namespace if namespace is None else namespace
-    return Ref(cluster=ClusterName("lab"), kind=kind, namespace=place, name=name)
+@pytest.fixture
+def cluster(place: Place) -> Cluster:
+    """The port under contract."""
+    return place.cluster
 
 
 @pytest.fixture
-def deployment(lab: Lab) -> Ref:
-    """One of the shop's Deployments; its one container is called `app`."""
-    return named(lab, Kind.DEPLOYMENT, lab.shop.cart)
+def deployment(place: Place) -> Ref:
+    """A Deployment; its one container is called `app`."""
+    return place.ref(Kind.DEPLOYMENT, place.workload)
 
 
 @pytest.fixture
-def service(lab: Lab) -> Ref:
-    """One of the shop's Services; nobody but the tests writes to it."""
-    return named(lab, Kind.SERVICE, lab.shop.cart)
+def service(place: Place) -> Ref:
+    """A Service; nobody but the tests writes to it."""
+    return place.ref(Kind.SERVICE, place.workload)
 
 
 def patching(seen: Object, *changes: tuple[str, Json]) -> Patch:
     """Make a patch that puts these values at these paths, from what stands there now."""
     edits = [replace(seen, path, value) for path, value in changes]
     return Patch(ref=seen.ref, edits=tuple(edit for edit in edits if edit is not None))
-
-
-def edit_by_a_person(lab: Lab, ref: Ref, **parts: Json) -> None:
-    """Change an object behind Primum's back, with a merge patch."""
-    lab.store.patch(str(ref.kind), ref.namespace, ref.name, dict(parts))
 
 
 async def written(cluster: Cluster, patch: Patch, mark: str) -> Object:
@@ -60,35 +54,40 @@ async def written(cluster: Cluster, patch: Patch, mark: str) -> Object:
 # --- reading
 
 
-async def test_a_snapshot_holds_every_object_that_diagnosis_looks_at(cluster: Cluster, lab: Lab) -> None:
+async def test_a_snapshot_holds_every_object_that_diagnosis_looks_at(cluster: Cluster, place: Place) -> None:
     """Cluster-wide, each kind whole, and it says in words how much of what it read."""
     snapshot = await cluster.snapshot()
     for kind in (Kind.DEPLOYMENT, Kind.REPLICA_SET, Kind.POD, Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.NODE):
         found = {(seen.ref.namespace, seen.ref.name) for seen in snapshot.objects if seen.ref.kind is kind}
-        stored = {(o["metadata"].get("namespace", ""), o["metadata"]["name"]) for o in lab.store.all(str(kind))}
+        stored = {
+            (o["metadata"].get("namespace", ""), o["metadata"]["name"]) for o in await place.operator.list(str(kind))
+        }
         assert found == stored
     assert f"{len(snapshot.pods)} Pods in all namespaces" in snapshot.looked_at
     assert f"{len(snapshot.nodes)} Nodes" in snapshot.looked_at
     assert (snapshot.traffic, snapshot.usage) == ({}, {})
 
 
-async def test_a_snapshot_of_namespaces_holds_those_and_the_nodes(cluster: Cluster, lab: Lab) -> None:
+async def test_a_snapshot_of_namespaces_holds_those_and_the_nodes(cluster: Cluster, place: Place) -> None:
     """The scope is what was asked for; nodes belong to no namespace and are always looked at."""
-    snapshot = await cluster.snapshot({lab.shop.quiet_namespace})
-    assert {seen.ref.namespace for seen in snapshot.objects} == {lab.shop.quiet_namespace, ""}
-    assert {seen.metadata.name for seen in snapshot.deployments} == {lab.shop.quiet}
-    assert len(snapshot.nodes) == 3
+    snapshot = await cluster.snapshot({place.other_namespace})
+    assert {seen.ref.namespace for seen in snapshot.objects} == {place.other_namespace, ""}
+    assert {seen.metadata.name for seen in snapshot.deployments} == {place.other}
+    assert len(snapshot.nodes) == len(await place.operator.list("Node"))
 
 
-async def test_a_list_longer_than_a_page_is_read_whole(cluster: Cluster, lab: Lab) -> None:
-    """1,201 events come in three pages, each event once."""
-    namespace = lab.shop.quiet_namespace
-    for number in range(1201):
-        event = {"metadata": {"name": f"e{number:04}", "namespace": namespace}, "reason": "Tested"}
-        lab.store.create("Event", event)
+async def test_a_list_longer_than_a_page_is_read_whole(cluster: Cluster, place: Place) -> None:
+    """501 events come in two pages, each event once."""
+    namespace = place.other_namespace
+    about = {"kind": "Service", "namespace": namespace, "name": place.other}
+    for start in range(0, 501, 10):
+        names = [f"e{number:04}" for number in range(start, min(start + 10, 501))]
+        metas = [{"name": name, "namespace": namespace} for name in names]
+        events = [{"metadata": meta, "reason": "Tested", "involvedObject": about} for meta in metas]
+        await asyncio.gather(*(place.operator.create("Event", event) for event in events))
     snapshot = await cluster.snapshot({namespace})
     names = [event.metadata.name for event in snapshot.events if event.reason == "Tested"]
-    assert sorted(names) == [f"e{number:04}" for number in range(1201)]
+    assert sorted(names) == [f"e{number:04}" for number in range(501)]
 
 
 async def test_an_object_reads_the_same_alone_and_in_a_snapshot(cluster: Cluster, service: Ref) -> None:
@@ -99,10 +98,10 @@ async def test_an_object_reads_the_same_alone_and_in_a_snapshot(cluster: Cluster
     assert alone.at("/metadata/managedFields") is None
 
 
-async def test_what_is_not_there_is_missing(cluster: Cluster, lab: Lab) -> None:
+async def test_what_is_not_there_is_missing(cluster: Cluster, place: Place) -> None:
     """A read of an object that does not exist names it."""
     with pytest.raises(ObjectMissing, match="nobody"):
-        await cluster.read(named(lab, Kind.DEPLOYMENT, "nobody"))
+        await cluster.read(place.ref(Kind.DEPLOYMENT, "nobody"))
 
 
 # --- writing
@@ -121,26 +120,27 @@ async def test_a_dry_run_answers_what_the_server_would_store_and_stores_nothing(
 
 
 async def test_a_write_stores_the_values_and_the_mark_and_answers_the_new_version(
-    cluster: Cluster, deployment: Ref, lab: Lab
+    cluster: Cluster, deployment: Ref, place: Place
 ) -> None:
     """What is stored is what the dry run said, under our manager's name."""
     before = await cluster.read(deployment)
-    patch = patching(before, ("/spec/template/spec/containers/app/image", lab.shop.next_image("cart")))
+    patch = patching(before, ("/spec/template/spec/containers/app/image", place.next_image))
     expected = await cluster.dry_run(patch, before, MARKED)
     after = await cluster.write(patch, before, MARKED)
     assert after.at("/spec") == expected.at("/spec")
     assert after.resource_version != before.resource_version
-    stored = lab.store.get("Deployment", deployment.namespace, deployment.name)
+    stored = await place.find(deployment)
+    assert stored is not None
     assert stored["spec"] == after.body["spec"]
     assert stored["metadata"]["labels"][MARK] == MARKED
     assert "primum-mitigator" in {entry["manager"] for entry in stored["metadata"]["managedFields"]}
 
 
-async def test_an_object_without_any_label_gets_the_mark(cluster: Cluster, lab: Lab) -> None:
+async def test_an_object_without_any_label_gets_the_mark(cluster: Cluster, place: Place) -> None:
     """`metadata.labels` may be absent altogether."""
-    body = {"metadata": {"name": "bare", "namespace": lab.shop.namespace}, "spec": {"ports": [{"port": 80}]}}
-    lab.store.create("Service", body)
-    bare = await cluster.read(named(lab, Kind.SERVICE, "bare"))
+    body = {"metadata": {"name": "bare", "namespace": place.namespace}, "spec": {"ports": [{"port": 80}]}}
+    await place.operator.create("Service", body)
+    bare = await cluster.read(place.ref(Kind.SERVICE, "bare"))
     assert bare.at("/metadata/labels") is None
     after = await cluster.write(patching(bare, ("/spec/selector", {"app": "x"})), bare, MARKED)
     assert after.at("/metadata/labels") == {MARK: MARKED}
@@ -148,24 +148,24 @@ async def test_an_object_without_any_label_gets_the_mark(cluster: Cluster, lab: 
 
 @pytest.mark.parametrize("rehearsal", [True, False], ids=["dry-run", "write"])
 async def test_an_object_that_moved_is_not_written(
-    cluster: Cluster, deployment: Ref, lab: Lab, *, rehearsal: bool
+    cluster: Cluster, deployment: Ref, place: Place, *, rehearsal: bool
 ) -> None:
     """Any other write since our read is a conflict, also one to a field that the patch does not touch."""
     before = await cluster.read(deployment)
     patch = patching(before, ("/spec/replicas", 5))
-    edit_by_a_person(lab, deployment, metadata={"annotations": {"note": "hello"}})
+    await place.edit(deployment, metadata={"annotations": {"note": "hello"}})
     with pytest.raises(ObjectMoved, match=deployment.name):
         await (cluster.dry_run if rehearsal else cluster.write)(patch, before, MARKED)
     assert (await cluster.read(deployment)).at("/spec/replicas") == before.at("/spec/replicas")
 
 
 async def test_a_value_that_somebody_else_changed_is_a_change_conflict_with_both_values(
-    cluster: Cluster, service: Ref, lab: Lab
+    cluster: Cluster, service: Ref, place: Place
 ) -> None:
     """The failed `test` looks like any 422: the adapter reads again and says which value it was."""
     before = await cluster.read(service)
     patch = patching(before, ("/spec/selector/app", "ours"))
-    edit_by_a_person(lab, service, spec={"selector": {"app": "theirs"}})
+    await place.edit(service, spec={"selector": {"app": "theirs"}})
     with pytest.raises(ChangeConflict) as raised:
         await cluster.write(patch, before, MARKED)
     assert (raised.value.path, raised.value.found) == ("/spec/selector/app", "theirs")
@@ -182,17 +182,17 @@ async def test_a_patch_made_for_another_value_than_the_one_seen_is_a_change_conf
         await cluster.write(Patch(ref=service, edits=(edit,)), seen, MARKED)
 
 
-async def test_a_list_element_that_went_is_a_change_conflict(cluster: Cluster, service: Ref, lab: Lab) -> None:
+async def test_a_list_element_that_went_is_a_change_conflict(cluster: Cluster, service: Ref, place: Place) -> None:
     """Lists are addressed by name: with another port in its place, nothing is written."""
     before = await cluster.read(service)
     patch = patching(before, ("/spec/ports/http/targetPort", 9999))
-    edit_by_a_person(lab, service, spec={"ports": [{"name": "other", "port": 8080, "targetPort": 8080}]})
+    await place.edit(service, spec={"ports": [{"name": "other", "port": 8080, "targetPort": 8080}]})
     with pytest.raises(ChangeConflict, match="/spec/ports/http/targetPort"):
         await cluster.write(patch, before, MARKED)
     assert (await cluster.read(service)).at("/spec/ports/other/targetPort") == 8080
 
 
-async def test_a_list_element_whose_index_moved_is_a_moved_object(cluster: Cluster, service: Ref, lab: Lab) -> None:
+async def test_a_list_element_whose_index_moved_is_a_moved_object(cluster: Cluster, service: Ref, place: Place) -> None:
     """Another port before ours: its value is as it was, so reading again is all that is needed."""
     before = await cluster.read(service)
     patch = patching(before, ("/spec/ports/http/targetPort", 9999))
@@ -200,7 +200,7 @@ async def test_a_list_element_whose_index_moved_is_a_moved_object(cluster: Clust
         {"name": "first", "port": 81, "targetPort": 81},
         {"name": "http", "port": 8080, "targetPort": 8080},
     ]
-    edit_by_a_person(lab, service, spec={"ports": ports})
+    await place.edit(service, spec={"ports": ports})
     with pytest.raises(ObjectMoved):
         await cluster.write(patch, before, MARKED)
     after = await written(cluster, patch, MARKED)
@@ -225,10 +225,10 @@ async def test_what_the_server_refuses_for_good_is_refused(
     assert await cluster.read(deployment) == seen
 
 
-async def test_an_unknown_object_cannot_be_written(cluster: Cluster, deployment: Ref, lab: Lab) -> None:
+async def test_an_unknown_object_cannot_be_written(cluster: Cluster, deployment: Ref, place: Place) -> None:
     """Deleted since our read: missing."""
     seen = await cluster.read(deployment)
-    lab.store.delete("Deployment", deployment.namespace, deployment.name)
+    await place.operator.delete("Deployment", deployment.namespace, deployment.name)
     with pytest.raises(ObjectMissing):
         await cluster.write(patching(seen, ("/spec/replicas", 1)), seen, MARKED)
 
@@ -268,7 +268,7 @@ ROUND_TRIPS: dict[str, Callable[[Object], Patch]] = {
 
 @pytest.mark.parametrize("name", ROUND_TRIPS)
 async def test_a_patch_and_then_its_inverse_leave_the_spec_as_it_was(
-    cluster: Cluster, deployment: Ref, lab: Lab, name: str
+    cluster: Cluster, deployment: Ref, place: Place, name: str
 ) -> None:
     """Derived undo through the server: replaced, added and removed values all come back, whatever rolls meanwhile."""
     before = await cluster.read(deployment)
@@ -276,8 +276,11 @@ async def test_a_patch_and_then_its_inverse_leave_the_spec_as_it_was(
     changed = await written(cluster, patch, MARKED)
     assert changed.at("/spec") != before.at("/spec")
     generation = changed.at("/metadata/generation")
-    stored = partial(lab.store.get, "Deployment", deployment.namespace, deployment.name)
-    await lab.until(lambda: stored()["status"]["observedGeneration"] == generation, timeout_s=10)
+
+    async def observed() -> bool:
+        return (await cluster.read(deployment)).at("/status/observedGeneration") == generation
+
+    await place.until(observed)
     restored = await written(cluster, patch.inverse(), LATER)
     assert restored.at("/spec") == before.at("/spec")
 
@@ -314,20 +317,20 @@ async def test_the_same_mark_again_bumps_the_version_again(cluster: Cluster, ser
     assert twice.at("/metadata/labels") == once.at("/metadata/labels")
 
 
-async def test_a_mark_on_a_moved_object_is_refused(cluster: Cluster, service: Ref, lab: Lab) -> None:
+async def test_a_mark_on_a_moved_object_is_refused(cluster: Cluster, service: Ref, place: Place) -> None:
     """The fence itself is conditional: what was seen must be what is fenced."""
     seen = await cluster.read(service)
-    edit_by_a_person(lab, service, metadata={"annotations": {"note": "hello"}})
+    await place.edit(service, metadata={"annotations": {"note": "hello"}})
     with pytest.raises(ObjectMoved):
         await cluster.mark(seen, LATER)
 
 
 async def test_a_mark_on_an_object_that_lost_its_labels_is_refused_as_moved(
-    cluster: Cluster, service: Ref, lab: Lab
+    cluster: Cluster, service: Ref, place: Place
 ) -> None:
     """The server says 422, for the label has no parent any more: what is meant is that it moved."""
     seen = await cluster.read(service)
-    edit_by_a_person(lab, service, metadata={"labels": None})
+    await place.edit(service, metadata={"labels": None})
     with pytest.raises(ObjectMoved):
         await cluster.mark(seen, LATER)
     marked = await cluster.mark(await cluster.read(service), LATER)
@@ -337,9 +340,9 @@ async def test_a_mark_on_an_object_that_lost_its_labels_is_refused_as_moved(
 # --- evictions
 
 
-async def a_pod_of(cluster: Cluster, lab: Lab) -> Object:
+async def a_pod_of(cluster: Cluster, place: Place) -> Object:
     """One ready pod of the shop."""
-    snapshot = await cluster.snapshot({lab.shop.namespace})
+    snapshot = await cluster.snapshot({place.namespace})
     return next(pod.object for pod in snapshot.pods if pod.ready)
 
 
@@ -348,37 +351,41 @@ def evicting(pod: Object, uid: str | None = None) -> Evict:
     return Evict(ref=pod.ref, uid=uid or pod.uid, controller="its ReplicaSet")
 
 
-async def test_an_evicted_pod_goes(cluster: Cluster, lab: Lab) -> None:
+async def test_an_evicted_pod_goes(cluster: Cluster, place: Place) -> None:
     """It is on its way out when the call returns."""
-    pod = await a_pod_of(cluster, lab)
+    pod = await a_pod_of(cluster, place)
     await cluster.evict(evicting(pod))
-    left = lab.store.find("Pod", pod.ref.namespace, pod.ref.name)
+    left = await place.find(pod.ref)
     assert left is None or "deletionTimestamp" in left["metadata"]
 
 
-async def test_a_pod_of_another_uid_is_left_alone(cluster: Cluster, lab: Lab) -> None:
+async def test_a_pod_of_another_uid_is_left_alone(cluster: Cluster, place: Place) -> None:
     """The pod that was meant has been replaced already: nothing to do, and nothing done."""
-    pod = await a_pod_of(cluster, lab)
+    pod = await a_pod_of(cluster, place)
     await cluster.evict(evicting(pod, uid="00000000-0000-4000-8000-000000000000"))
-    assert "deletionTimestamp" not in lab.store.get("Pod", pod.ref.namespace, pod.ref.name)["metadata"]
+    left = await place.find(pod.ref)
+    assert left is not None
+    assert "deletionTimestamp" not in left["metadata"]
 
 
-async def test_a_pod_that_is_gone_is_fine(cluster: Cluster, lab: Lab) -> None:
+async def test_a_pod_that_is_gone_is_fine(cluster: Cluster, place: Place) -> None:
     """Evicting twice is evicting once."""
-    gone = await a_pod_of(cluster, lab)
+    gone = await a_pod_of(cluster, place)
     missing = gone.but(ref=gone.ref.but(name="gone"))
     await cluster.evict(evicting(missing))
 
 
-async def test_a_disruption_budget_refuses_an_eviction(cluster: Cluster, lab: Lab) -> None:
+async def test_a_disruption_budget_refuses_an_eviction(cluster: Cluster, place: Place) -> None:
     """429 with the budget's word is a refusal, not an overloaded server."""
-    pod = await a_pod_of(cluster, lab)
+    pod = await a_pod_of(cluster, place)
     labels = pod.at("/metadata/labels")
     budget = {
         "metadata": {"name": "all-of-them", "namespace": pod.ref.namespace},
         "spec": {"maxUnavailable": 0, "selector": {"matchLabels": labels}},
     }
-    lab.store.create("PodDisruptionBudget", budget)
+    await place.operator.create("PodDisruptionBudget", budget)
     with pytest.raises(WriteRefused, match="disruption budget"):
         await cluster.evict(evicting(pod))
-    assert "deletionTimestamp" not in lab.store.get("Pod", pod.ref.namespace, pod.ref.name)["metadata"]
+    left = await place.find(pod.ref)
+    assert left is not None
+    assert "deletionTimestamp" not in left["metadata"]

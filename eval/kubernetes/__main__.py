@@ -1,0 +1,119 @@
+"""`python -m eval.kubernetes up|down|exec|status|build`: the cluster for tests, by hand and by `make cluster`."""
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from eval.kubernetes import network, pki
+from eval.kubernetes.build import bin_dir, build
+from eval.kubernetes.choice import CONTEXT, WITHOUT, Source, choose, run_alone
+from eval.kubernetes.cluster import down, prepare, up
+from eval.kubernetes.places import DEFAULT, Places, running
+from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
+
+app = typer.Typer(
+    help="A real Kubernetes for tests, in a network namespace of its own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+Name = Annotated[str, typer.Option("--name", help="Several clusters may run, each with a name and a network.")]
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@app.command("build", epilog="Example: python -m eval.kubernetes build")
+def build_() -> None:
+    """Build Kubernetes from its Go modules, if that is not done yet, and say where it lies."""
+    typer.echo(build(_say))
+
+
+@app.command("up", epilog="Example: python -m eval.kubernetes up --nodes 2")
+def up_(
+    nodes: Annotated[int, typer.Option(min=1, max=4, help="Real kubelets, each with a containerd.")] = 1,
+    name: Name = DEFAULT,
+) -> None:
+    """Start a cluster; it runs until it is taken down."""
+    places, clock = Places(name), SystemClock()
+    if not network.is_inside(places):
+        prepare(places, nodes, _say)
+        network.enter(places)
+    began_s = clock.monotonic_s()
+    try:
+        asyncio.run(up(places, nodes, _say))
+    except BaseException:
+        _say(f"it did not come up; its logs are in {places.logs}; `python -m eval.kubernetes down` removes it")
+        raise
+    _say(f"ready after {clock.monotonic_s() - began_s:.1f} s")
+    _say(f"  look   {sys.executable} -m eval.kubernetes exec kubectl get pods --all-namespaces")
+    _say("  end    make cluster-down")
+
+
+@app.command("down", epilog="Example: python -m eval.kubernetes down")
+def down_(
+    *,
+    name: Name = DEFAULT,
+    everyone: Annotated[bool, typer.Option("--all", help="All that were left on this machine.")] = False,
+) -> None:
+    """Take a cluster down and leave nothing of it behind."""
+    names = running() if everyone else [name] if name in running() else []
+    left = [trace for each in names for trace in asyncio.run(down(Places(each)))]
+    if left:
+        raise PrimumError(f"could not be removed: {', '.join(left)}", advice="see who holds it, and run it again")
+
+
+@app.command(
+    "exec",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Example: python -m eval.kubernetes exec kubectl get nodes",
+)
+def exec_(command: Annotated[list[str], typer.Argument(help="What to run.")], name: Name = DEFAULT) -> None:
+    """Run a command inside the cluster's network, as its administrator, with its kubectl on PATH."""
+    places = Places(name)
+    path = f"{bin_dir()}:{os.environ.get('PATH', '')}"
+    environment = {"KUBECONFIG": str(places.admin), CONTEXT: pki.CONTEXT, "PATH": path}
+    network.enter(places, ("env", *(f"{key}={value}" for key, value in environment.items()), *command))
+
+
+@app.command(
+    "run",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Example: NODES=2 python -m eval.kubernetes run pytest tests/kubernetes",
+)
+def run_(
+    command: Annotated[list[str], typer.Argument(help="What to run.")],
+    nodes: Annotated[int, typer.Option(min=1, max=4, envvar="NODES", help="Of the cluster made for it.")] = 1,
+) -> None:
+    """Run a command on the cluster that PRIMUM_TEST_CONTEXT names; else on one that is up for it alone.
+
+    Where neither can be had the command runs all the same, and PRIMUM_TEST_WITHOUT says why there is none.
+    """
+    choice = choose(os.environ)
+    if choice.source is Source.BUILT:
+        raise typer.Exit(run_alone(f"run-{os.getpid()}", command, nodes, _say))
+    os.execvpe(command[0], command, {**os.environ, WITHOUT: choice.reason})
+
+
+@app.command("status", epilog="Example: python -m eval.kubernetes status")
+def status_(name: Name = DEFAULT) -> None:
+    """Show its nodes and pods."""
+    exec_(["kubectl", "get", "nodes,pods", "--all-namespaces"], name)
+
+
+def main() -> None:
+    """Run the command; a PrimumError is one line and status 2."""
+    try:
+        app()
+    except PrimumError as error:
+        _say(f"primum: {error}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Which cluster tests may use: one that somebody named for them, or one that is made for them; never another."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final, NamedTuple
+
+from eval.kubernetes import network
+from eval.kubernetes.build import is_built
+from eval.kubernetes.cluster import Say
+from shared.domain.errors import PrimumError
+
+CONTEXT: Final = "PRIMUM_TEST_CONTEXT"
+"""Names the context of KUBECONFIG whose cluster tests may use; they work in namespaces of their own."""
+WITHOUT: Final = "PRIMUM_TEST_WITHOUT"
+"""Says to the tests why there is no cluster for them."""
+
+
+class Source(Enum):
+    """Where a cluster for tests comes from."""
+
+    NAMED = "named"
+    BUILT = "built"
+    NONE = "none"
+
+
+class Choice(NamedTuple):
+    """Where it comes from; `reason` says why there is none."""
+
+    source: Source
+    reason: str = ""
+
+
+def choose(environment: Mapping[str, str]) -> Choice:
+    """Choose. Raises PrimumError if a context is named and no kubeconfig."""
+    if environment.get(CONTEXT):
+        if not environment.get("KUBECONFIG"):
+            raise PrimumError(f"{CONTEXT} names a context of no kubeconfig", advice="set KUBECONFIG, too")
+        return Choice(Source.NAMED)
+    if lacking := network.missing():
+        return Choice(Source.NONE, lacking)
+    if not is_built() and shutil.which("go") is None:
+        return Choice(Source.NONE, "Kubernetes is not built here, and there is no `go` on PATH to build it with")
+    return Choice(Source.BUILT)
+
+
+def run_alone(name: str, command: Sequence[str], nodes: int, say: Say) -> int:
+    """Run a command on a cluster that is up for it alone, and return its exit status; the cluster goes in any case."""
+    ours = (sys.executable, "-m", "eval.kubernetes")
+    say(f"a cluster {name!r} of {nodes} for this run")
+    try:
+        if status := subprocess.run((*ours, "up", f"--name={name}", f"--nodes={nodes}"), check=False).returncode:
+            return status
+        return subprocess.run((*ours, "exec", f"--name={name}", *command), check=False).returncode
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        subprocess.run((*ours, "down", f"--name={name}"), check=False)

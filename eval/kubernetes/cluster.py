@@ -1,0 +1,166 @@
+"""A whole cluster: up in seconds, and down without a trace."""
+
+import asyncio
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from eval.kubernetes import cgroups, daemon, network
+from eval.kubernetes.build import bin_dir, build
+from eval.kubernetes.control_plane import ControlPlane
+from eval.kubernetes.daemon import DidNotStart
+from eval.kubernetes.node import Node, start_proxy
+from eval.kubernetes.pki import Authority
+from eval.kubernetes.places import Places
+from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
+
+_DNS: Final = Path(__file__).with_name("coredns.yaml")
+_GRACE_S: Final = 5.0
+_GONE_WITHIN_S: Final = 20.0
+_STARTS_WITHIN_S: Final = 20.0
+_CNI_RESULTS: Final = Path("/var/lib/cni/results")
+_CONTAINER_LOGS: Final = Path("/var/log/containers")
+_MOUNTS: Final = Path("/proc/mounts")
+Say = Callable[[str], None]
+
+
+class ClusterIsUp(PrimumError):  # noqa: N818 - the fact, as the other errors are named
+    """One of this name runs already, or was not taken down."""
+
+
+def prepare(places: Places, nodes: int, say: Say) -> Path:
+    """Build what is missing and make the network and the cgroups; what is left to do is done inside the network.
+
+    Return where the programs lie. Raises ClusterIsUp, NetworkFailed, BuildFailed.
+    """
+    if said := network.missing():
+        raise network.NetworkFailed("this machine cannot run a cluster", advice=said)
+    if places.state.exists() or places.network.exists():
+        raise ClusterIsUp(f"a cluster {places.name!r} is here already", advice="use it, or `make cluster-down`")
+    programs = build(say)
+    for folder in (places.state, places.logs, places.daemons):
+        folder.mkdir(parents=True, mode=0o700)
+    network.make(places, nodes)
+    cgroups.make(places, nodes)
+    return programs
+
+
+async def up(places: Places, nodes: int, say: Say) -> None:
+    """Start everything; return when all nodes are Ready and DNS answers. To be called inside the network.
+
+    Raises DidNotStart; then what was started still runs, for a look at its logs, until `down`.
+    """
+    programs, authority = bin_dir(), Authority(places.pki, SystemClock().now())
+    plane = ControlPlane(places, programs, authority)
+    members = [Node(places, programs, number) for number in range(nodes)]
+    for node in members:
+        node.furnish()
+        node.start_containerd()
+    say("starting the API server")
+    await asyncio.gather(plane.start(), *(_load_images(node) for node in members))
+    for node in members:
+        node.start_kubelet(authority)
+    start_proxy(plane, authority, places)
+    say(f"waiting for {nodes} node{'s' * (nodes > 1)}")
+    await plane.until("get", "--namespace=kube-system", "serviceaccount", "default")
+    await plane.kubectl("apply", f"--filename={_DNS}")
+    for node in members:
+        await plane.until(
+            "get", "node", node.name, "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}", said="True"
+        )
+    await plane.until("get", "--namespace=default", "serviceaccount", "default")
+    await plane.kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+
+
+async def _load_images(node: Node) -> None:
+    archives = await asyncio.to_thread(node.images)
+    if not await _answers(node):
+        raise DidNotStart(f"containerd of {node.name} does not answer")
+    for each in archives:
+        said = await asyncio.to_thread(_run, node.ctr("images", "import", str(each)))
+        if said.returncode:
+            raise DidNotStart(f"{node.name} does not take the image {each.name}: {said.stderr.strip()}")
+
+
+async def down(places: Places) -> list[str]:
+    """Take it down and remove every trace, whatever state it was in. Return what could not be removed."""
+    numbers = range(len(list(places.state.glob("node[0-9]*"))))
+    members = [Node(places, bin_dir(), number) for number in numbers]
+    running = [each for each in daemon.known(places.daemons) if each.runs()]
+    _thaw(running)
+    # The kubelet before its containers: it would start them again. etcd last: the API server drains long without it.
+    await daemon.end([each for each in running if not each.name.startswith(("containerd", "etcd"))], _GRACE_S)
+    await asyncio.gather(*(_remove_containers(node) for node in members))
+    await daemon.end(daemon.known(places.daemons), _GRACE_S)
+    cgroups.end_all(places)
+    _end_shims(members)
+    left = _unmount(places)
+    network.remove(places)
+    _remove_files(places, members)
+    if not await daemon.within(_GONE_WITHIN_S, lambda: cgroups.remove(places)):
+        left.append(f"cgroup {places.cgroup}")
+    return left
+
+
+def _thaw(running: Sequence[daemon.Daemon]) -> None:
+    """Let go on what a scenario froze: a stopped process hears no SIGTERM."""
+    for each in running:
+        each.signal(signal.SIGCONT)
+
+
+async def _remove_containers(node: Node) -> None:
+    """Remove all containers by way of their runtime, so that each shim cleans up behind itself.
+
+    A runtime that was killed is started again for that: only it knows what a shim has left where.
+    """
+    if not _succeeds(node.ctr("version")):
+        node.start_containerd()
+    if await _answers(node):
+        names = _run(node.ctr("containers", "list", "--quiet")).stdout.split()
+        await asyncio.to_thread(_run, node.ctr("tasks", "delete", "--force", *names))
+        await asyncio.to_thread(_run, node.ctr("containers", "delete", *names))
+
+
+async def _answers(node: Node) -> bool:
+    return await daemon.within(_STARTS_WITHIN_S, lambda: _succeeds(node.ctr("version")))
+
+
+def _end_shims(members: Sequence[Node]) -> None:
+    sockets = {str(node.socket) for node in members}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if "containerd-shim" in words[0] and sockets & {*words}:
+                daemon.kill(int(folder.name))
+
+
+def _unmount(places: Places) -> list[str]:
+    """Unmount whatever is mounted below the state, the deepest first, and return what would not go."""
+    mounted = [line.split()[1].replace("\\040", " ") for line in _MOUNTS.read_text().splitlines()]
+    ours = sorted((path for path in mounted if Path(path).is_relative_to(places.state)), key=len, reverse=True)
+    return [f"mount {path}" for path in ours if _run(("umount", "--lazy", path)).returncode]
+
+
+def _remove_files(places: Places, members: Sequence[Node]) -> None:
+    shutil.rmtree(places.state, ignore_errors=True)
+    for node in members:
+        for result in _CNI_RESULTS.glob(f"{node.pod_network}-*-eth0"):
+            pod = result.name.removeprefix(f"{node.pod_network}-").removesuffix("-eth0")
+            (_CNI_RESULTS / f"cni-loopback-{pod}-lo").unlink(missing_ok=True)
+            result.unlink(missing_ok=True)
+    for link in _CONTAINER_LOGS.glob("*.log"):
+        if link.is_symlink() and Path(link.readlink()).is_relative_to(places.state):
+            link.unlink(missing_ok=True)
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    return _run(command).returncode == 0
+
+
+def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

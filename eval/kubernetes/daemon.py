@@ -1,0 +1,88 @@
+"""Programs that outlive the command that started them: known by pid and by when they began, so that no other is hit."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
+
+_LOOK_EVERY_S: Final = 0.1
+_CLOCK: Final = SystemClock()
+
+
+class DidNotStart(PrimumError):  # noqa: N818 - the fact, as the other errors are named
+    """A part of the cluster did not come up."""
+
+
+class Daemon(NamedTuple):
+    """A process that was started here. A pid alone would be anybody's after a while."""
+
+    name: str
+    pid: int
+    began: int
+    """When, in clock ticks since the machine started."""
+
+    @classmethod
+    def start(cls, name: str, command: Sequence[str], log: Path, into: Path) -> Self:
+        """Start it in a session of its own, its words in a file, and write down in the folder `into` who it is."""
+        with log.open("ab") as words:
+            process = subprocess.Popen(  # it is ended by its pid, by another command
+                command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True, cwd=into
+            )
+        daemon = cls(name, process.pid, _began(process.pid) or 0)
+        (into / f"{name}.json").write_text(json.dumps(daemon._asdict()))
+        return daemon
+
+    def runs(self) -> bool:
+        return _began(self.pid) == self.began
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it is still that process."""
+        if self.runs():
+            os.kill(self.pid, number)
+
+
+def known(folder: Path) -> list[Daemon]:
+    """The processes written down in a folder."""
+    return [Daemon(**json.loads(each.read_text())) for each in sorted(folder.glob("*.json"))]
+
+
+async def end(daemons: Sequence[Daemon], grace_s: float) -> None:
+    """End them, with SIGKILL those that have not gone after a grace."""
+    for daemon in daemons:
+        daemon.signal(signal.SIGTERM)
+    if not await within(grace_s, lambda: not any(daemon.runs() for daemon in daemons)):
+        for daemon in daemons:
+            daemon.signal(signal.SIGKILL)
+        await within(grace_s, lambda: not any(daemon.runs() for daemon in daemons))
+
+
+def kill(pid: int) -> None:
+    """End a process that was found by its own command line."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+async def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    """Wait until a condition holds, and return whether it did in time."""
+    deadline_s = _CLOCK.monotonic_s() + seconds
+    while not holds():
+        if _CLOCK.monotonic_s() > deadline_s:
+            return False
+        await _CLOCK.sleep(_LOOK_EVERY_S)
+    return True
+
+
+def _began(pid: int) -> int | None:
+    """When a process began (proc(5), field 22 of stat); None if there is none, or only its corpse."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])

@@ -1,0 +1,59 @@
+"""Where things lie: what is built once and kept, and what one running cluster needs and leaves behind nowhere else."""
+
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+DEFAULT: Final = "primum"
+"""The name of the cluster that `make cluster` starts; every cluster has a network namespace of this name."""
+_STATES: Final = Path("/var/lib/primum-test-cluster")
+
+
+def cache_dir() -> Path:
+    """Where builds are kept between runs, outside the tree. It may be deleted at any time; it costs a build."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "primum"
+
+
+class Places(NamedTuple):
+    """All folders and files of one running cluster. Nothing of it lies elsewhere, but its cgroups."""
+
+    name: str
+
+    @property
+    def state(self) -> Path:
+        return _STATES / self.name
+
+    @property
+    def pki(self) -> Path:
+        return self.state / "pki"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def daemons(self) -> Path:
+        return self.state / "daemons"
+
+    @property
+    def admin(self) -> Path:
+        """The kubeconfig of an administrator, who may do anything: for tests and operators, never for Primum."""
+        return self.state / "admin.kubeconfig"
+
+    @property
+    def network(self) -> Path:
+        """The network namespace. It can be entered while the cluster is up."""
+        return Path("/run/netns") / self.cgroup
+
+    @property
+    def cgroup(self) -> str:
+        """The name of the cgroup below which its pods run, and of its network namespace."""
+        return f"primum-{self.name}" if self.name != DEFAULT else DEFAULT
+
+    def node(self, number: int) -> Path:
+        return self.state / f"node{number}"
+
+
+def running() -> list[str]:
+    """The names of the clusters that left their state here: they run, or were not taken down."""
+    return sorted(each.name for each in _STATES.iterdir()) if _STATES.is_dir() else []

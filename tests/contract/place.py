@@ -1,0 +1,140 @@
+"""Where the port Cluster is put to the test: the lab, or with `--on kubernetes` the real cluster that was named."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from eval.kubernetes.choice import CONTEXT, WITHOUT
+from eval.kubernetes.node import COREDNS
+from eval.lab.kinds import Obj
+from eval.lab.lab import Lab, LabSettings
+from eval.operator import Operator, operating
+from shared.adapters.kubernetes_api import connect
+from shared.adapters.system import SystemClock
+from shared.domain.cluster import CLUSTER_SCOPED, Kind, Ref
+from shared.domain.frozen import Json
+from shared.domain.ids import ClusterName
+from shared.ports.cluster import Cluster
+
+_WITHIN_S: Final = 60.0
+_LOOK_EVERY_S: Final = 0.05
+_CLOCK: Final = SystemClock()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster with two namespaces in it, in each a Deployment and a Service of one name, rolled out."""
+
+    cluster: Cluster
+    operator: Operator
+    """A person who works on it at the same time."""
+    namespace: str
+    workload: str
+    other_namespace: str
+    other: str
+    next_image: str
+    """One more that the workload may run."""
+
+    def ref(self, kind: Kind, name: str) -> Ref:
+        """Name an object, of the namespace if it has one."""
+        namespace = "" if kind in CLUSTER_SCOPED else self.namespace
+        return Ref(cluster=self.cluster.name, kind=kind, namespace=namespace, name=name)
+
+    async def find(self, ref: Ref) -> Obj | None:
+        """What is stored there."""
+        return await self.operator.find(str(ref.kind), ref.namespace, ref.name)
+
+    async def edit(self, ref: Ref, **parts: Json) -> None:
+        """Change an object behind Primum's back, with a merge patch."""
+        await self.operator.merge(str(ref.kind), ref.namespace, ref.name, dict(parts))
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Wait for it. Raises TimeoutError."""
+        deadline_s = _CLOCK.monotonic_s() + _WITHIN_S
+        while not await holds():
+            if _CLOCK.monotonic_s() > deadline_s:
+                raise TimeoutError(f"not within {_WITHIN_S:g} s")
+            await _CLOCK.sleep(_LOOK_EVERY_S)
+
+    async def is_rolled_out(self, namespace: str, name: str) -> bool:
+        """Whether a Deployment is where it wants to be, and no old pod is left."""
+        deployment = await self.operator.get("Deployment", namespace, name)
+        status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+        counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")}
+        seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
+        return seen and counts == {wanted} and len(await self.operator.list("Pod", namespace)) == wanted
+
+
+@asynccontextmanager
+async def in_the_lab(folder: Path) -> AsyncIterator[Place]:
+    """The shop of a lab."""
+    name = ClusterName("lab")
+    async with Lab(LabSettings(seed=1, pace=60)) as lab:
+        kubeconfig, shop = lab.kubeconfig(folder / "kubeconfig"), lab.shop
+        await lab.until(lab.complete, timeout_s=20)
+        async with connect(kubeconfig, None, name, timeout_s=5) as cluster, operating(kubeconfig) as operator:
+            yield Place(
+                cluster, operator, shop.namespace, shop.cart, shop.quiet_namespace, shop.quiet, shop.next_image("cart")
+            )
+
+
+@asynccontextmanager
+async def on_kubernetes() -> AsyncIterator[Place]:
+    """Two namespaces of the cluster that KUBECONFIG and PRIMUM_TEST_CONTEXT name, which go in the end."""
+    if not os.environ.get(CONTEXT):
+        pytest.skip(os.environ.get(WITHOUT) or f"no cluster was named by {CONTEXT}")
+    kubeconfig, context = Path(os.environ["KUBECONFIG"]), os.environ[CONTEXT]
+    own = f"contract-{secrets.token_hex(4)}"
+    async with (
+        connect(kubeconfig, context, ClusterName("real"), timeout_s=15) as cluster,
+        operating(kubeconfig, context) as operator,
+    ):
+        place = Place(cluster, operator, own, "cart", f"{own}-quiet", "quiet", COREDNS.removesuffix(":1") + ":2")
+        named = ((place.namespace, place.workload), (place.other_namespace, place.other))
+        try:
+            for namespace, name in named:
+                await _furnish(operator, namespace, name)
+            for namespace, name in named:
+                await place.until(partial(place.is_rolled_out, namespace, name))
+            yield place
+        finally:
+            for namespace, _ in named:
+                await operator.delete("Namespace", "", namespace)
+
+
+async def _furnish(operator: Operator, namespace: str, name: str) -> None:
+    """What the lab's shop has of it: the image that every node has is CoreDNS, which answers on 8181 with no zone."""
+    await operator.create("Namespace", {"metadata": {"name": namespace}})
+    labels = {"app": name}
+    meta = {"name": name, "namespace": namespace, "labels": labels}
+    config = ".:8080 {\n  ready\n}\n"
+    await operator.create("ConfigMap", {"metadata": meta, "data": {"Corefile": config}})
+    container = {
+        "name": "app",
+        "image": COREDNS,
+        "args": ["-conf", "/etc/coredns/Corefile"],
+        "ports": [{"name": "http", "containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1},
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "30Mi"},
+            "limits": {"cpu": "500m", "memory": "128Mi"},
+        },
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns"}],
+    }
+    pod = {
+        "containers": [container],
+        "volumes": [{"name": "config", "configMap": {"name": name}}],
+        "terminationGracePeriodSeconds": 1,
+    }
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    deployment = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    service = {"selector": labels, "ports": [{"name": "http", "port": 8080, "targetPort": 8080}]}
+    await operator.create("Deployment", {"metadata": meta, "spec": deployment})
+    await operator.create("Service", {"metadata": meta, "spec": service})

@@ -1,0 +1,34 @@
+"""A real cluster: the one that was named for these tests, and in it a namespace of each test's own."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from eval.kubernetes.choice import CONTEXT, WITHOUT
+from eval.operator import Operator, operating
+
+
+@pytest.fixture(scope="session", autouse=True)
+def named() -> None:
+    """Skip, with the reason, where no cluster was named for the tests."""
+    if not os.environ.get(CONTEXT):
+        pytest.skip(os.environ.get(WITHOUT) or f"run it as `make test-kubernetes`, or name a cluster by {CONTEXT}")
+
+
+@pytest.fixture
+async def operator() -> AsyncIterator[Operator]:
+    """The cluster's administrator."""
+    async with operating(Path(os.environ["KUBECONFIG"]), os.environ[CONTEXT]) as working:
+        yield working
+
+
+@pytest.fixture
+async def namespace(operator: Operator) -> AsyncIterator[str]:
+    """Of the test's own; it goes with it."""
+    name = f"test-{secrets.token_hex(4)}"
+    await operator.create("Namespace", {"metadata": {"name": name}})
+    yield name
+    await operator.delete("Namespace", "", name)

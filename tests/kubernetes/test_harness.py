@@ -1,0 +1,86 @@
+"""The harness: what it brings up is a real cluster, and what it takes down has never been there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from eval.kubernetes import network
+from eval.kubernetes.daemon import known
+from eval.kubernetes.places import Places, running
+
+OURS: Final = (sys.executable, "-m", "eval.kubernetes")
+WATCHED: Final = ("/etc/cni", "/opt/containerd", "/run", "/usr/libexec", "/var/lib", "/var/log", "/sys/fs/cgroup")
+"""Where a container runtime and a kubelet like to leave things."""
+
+
+@pytest.fixture
+def second() -> Iterator[Places]:
+    """A second cluster beside the one that the tests run on, which this test takes up and down."""
+    if network.missing():
+        pytest.skip(network.missing())
+    places = Places(f"second-{os.getpid()}")
+    yield places
+    harness("down", f"--name={places.name}")
+
+
+def harness(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run one of its commands."""
+    return subprocess.run((*OURS, *arguments), capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+
+
+def traces(of: Places) -> frozenset[str]:
+    """Everything that a cluster could leave on this machine, but for what belongs to other clusters."""
+    others = [Places(name) for name in running() if name != of.name]
+    files = (str(path) for top in WATCHED for path in Path(top).rglob("*"))
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    return frozenset(
+        path for path in (*files, *mounts, *_processes()) if not any(_is_of(other, path) for other in others)
+    )
+
+
+def _processes() -> Iterator[str]:
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            words = each.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if "containerd" in words or "kube" in words:
+                yield f"{each.parent.name} {words}"
+
+
+def _is_of(places: Places, trace: str) -> bool:
+    parts = (str(places.state), f"/{places.cgroup}/", f"/{places.cgroup}-node", str(places.network))
+    return any(part in trace for part in parts) or trace.endswith(f"/{places.cgroup}")
+
+
+def test_a_cluster_that_was_taken_down_has_left_nothing(second: Places) -> None:
+    """No process, mount, network namespace, cgroup or file; also of pods that still ran."""
+    before = traces(second)
+    assert harness("up", f"--name={second.name}").returncode == 0
+    assert "Running" in harness("status", f"--name={second.name}").stdout
+    assert harness("down", f"--name={second.name}").returncode == 0
+    assert traces(second) - before == frozenset()
+
+
+def test_what_was_killed_on_its_way_up_is_taken_down_as_well(second: Places) -> None:
+    """The runtime dead, its containers left behind: they are found by their cgroup."""
+    before = traces(second)
+    assert harness("up", f"--name={second.name}").returncode == 0
+    for daemon in known(second.daemons):
+        os.kill(daemon.pid, 9)
+    assert harness("down", f"--name={second.name}").returncode == 0
+    assert traces(second) - before == frozenset()
+
+
+def test_two_of_one_name_cannot_be(second: Places) -> None:
+    """The second is refused in one line, and the first goes on."""
+    assert harness("up", f"--name={second.name}").returncode == 0
+    refused = harness("up", f"--name={second.name}")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("primum: ")
+    assert len(refused.stderr.splitlines()) == 1
+    assert "Running" in harness("status", f"--name={second.name}").stdout

@@ -1,0 +1,60 @@
+"""What of the harness for real Kubernetes needs no Kubernetes: whose cluster tests may use, and what an image is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from eval.kubernetes import network
+from eval.kubernetes.build import bin_dir
+from eval.kubernetes.choice import CONTEXT, Source, choose
+from eval.kubernetes.daemon import Daemon
+from eval.kubernetes.image import archive
+from shared.domain.errors import PrimumError
+
+
+def test_the_cluster_that_somebody_named_is_the_one() -> None:
+    """Before any that could be built."""
+    assert choose({CONTEXT: "staging", "KUBECONFIG": "/some/where"}).source is Source.NAMED
+
+
+def test_a_kubeconfig_alone_names_no_cluster_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be production's: without PRIMUM_TEST_CONTEXT it is not even looked at."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    choice = choose({"KUBECONFIG": "/some/where"})
+    assert (choice.source, "needs root" in choice.reason) == (Source.NONE, True)
+
+
+def test_a_context_of_no_kubeconfig_is_a_mistake() -> None:
+    """Said in one line, before anything is tried."""
+    with pytest.raises(PrimumError, match="KUBECONFIG"):
+        choose({CONTEXT: "staging"})
+
+
+def test_what_is_built_is_kept_by_its_recipe_outside_of_the_tree(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another version or another recipe is another folder, so that no stale program is ever taken."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = bin_dir()
+    monkeypatch.setattr("eval.kubernetes.build.COREDNS", "another@v1")
+    assert before.is_relative_to(tmp_path)
+    assert bin_dir() != before
+
+
+def test_the_same_program_makes_the_same_image(tmp_path: Path) -> None:
+    """Bit for bit: an image's name by digest means something."""
+    program = tmp_path / "app"
+    program.write_bytes(b"\x7fELF")
+    one, other = (archive("local.test/app:1", program, tmp_path / name) for name in ("one.tar", "other.tar"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_pid_that_is_somebody_elses_by_now_is_not_a_daemon_of_ours() -> None:
+    """A process is known by its pid and by when it began: no other is ever signalled."""
+    assert not Daemon("etcd", os.getpid(), began=1).runs()
+
+
+def test_every_node_has_an_address_and_pods_of_its_own() -> None:
+    """Several nodes share one network namespace."""
+    assert len({network.node_address(number) for number in range(4)} | {network.pod_range(n) for n in range(4)}) == 8
