@@ -5,8 +5,10 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from shared.analyzers.registry import findings
+from shared.domain.cause import Cause
 from shared.domain.change import Patch
-from shared.domain.cluster import HOLD, Object, Ref
+from shared.domain.cluster import HOLD, Kind, Object, Ref
 from shared.domain.errors import ChangeConflict
 from shared.domain.events import (
     UNJUDGED,
@@ -261,6 +263,16 @@ def judge(  # noqa: PLR0913 - each is one independent piece of the evidence
         cause_gone=cause_gone and not postconditions_unmet,
     )
     return _outcome(transaction, outcome, verdict, latest)
+
+
+def seen_gone(cause: Cause, snapshot: Snapshot) -> bool:
+    """What could not be read may still show the cause; only a node's own cause hides where nodes may not be listed.
+
+    What only log lines showed is not gone where nobody could listen.
+    """
+    unread = {part.kind for part in snapshot.unread} - ({Kind.NODE} - {cause.object.kind})
+    unheard = cause.heard and (not snapshot.logs or snapshot.unheard)
+    return not unread and not unheard and not any(cause.is_same(finding) for finding in findings(snapshot))
 
 
 def _deadline_of(transaction: Transaction, settled: Sequence[Health], now: datetime, pace: float) -> datetime:

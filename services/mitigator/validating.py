@@ -6,9 +6,6 @@ from datetime import timedelta
 from services.mitigator import decide
 from services.mitigator.context import Context
 from services.mitigator.planning import observe
-from shared.analyzers.registry import findings
-from shared.domain.cause import Cause
-from shared.domain.cluster import Kind
 from shared.domain.errors import ClusterForbidden, ClusterUnavailable
 from shared.domain.events import Kept, KeptMoreToDo, SampleTaken, UndoRequested, UndoWhy
 from shared.domain.incident import Incident
@@ -65,7 +62,7 @@ async def _judge(incident: Incident, transaction: Transaction, snapshot: Snapsho
         transaction,
         await _samples(incident, transaction, context) or [sample],
         context.clock.now(),
-        cause_gone=_seen_gone(cause, snapshot),
+        cause_gone=decide.seen_gone(cause, snapshot),
         postconditions_unmet=unmet_postconditions(context.catalog, transaction.plan, snapshot),
         look_again_s=context.settings.sample_every_s / context.settings.pace,
         pace=context.settings.pace,
@@ -79,16 +76,6 @@ async def _judge(incident: Incident, transaction: Transaction, snapshot: Snapsho
             released = locks_for(incident.id, transaction.id, transaction.plan, held=False)
             await context.ledger.append(incident, outcome, locks=released)
             await context.timers.wake(incident.id, context.settings.sample_every_s / context.settings.pace)
-
-
-def _seen_gone(cause: Cause, snapshot: Snapshot) -> bool:
-    """What could not be read may still show the cause; only a node's own cause hides where nodes may not be listed.
-
-    What only log lines showed is not gone where nobody could listen.
-    """
-    unread = {part.kind for part in snapshot.unread} - ({Kind.NODE} - {cause.object.kind})
-    unheard = cause.heard and (not snapshot.logs or snapshot.unheard)
-    return not unread and not unheard and not any(cause.is_same(finding) for finding in findings(snapshot))
 
 
 async def _sample(incident: Incident, transaction: Transaction, snapshot: Snapshot, context: Context) -> SampleTaken:

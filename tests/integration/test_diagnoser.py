@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -238,6 +239,51 @@ async def test_without_metrics_it_goes_on_and_says_so(bus: MemoryBus, cluster: K
     assert state is State.PLANNING
     assert isinstance(event, Diagnosed)
     assert any(said.startswith("not read: request metrics") for said in event.looked_at)
+
+
+def deploy(lab: Lab, role: str, **pod: Any) -> None:
+    """Change what the pods of a role are made of."""
+    change = {"spec": {"template": {"spec": pod}}}
+    lab.store.patch_strategic("Deployment", lab.shop.namespace, lab.shop.services[role], change)
+
+
+async def test_what_was_deployed_wrongly_is_named_each_for_itself(
+    clock: VirtualClock, cluster: KubernetesCluster, lab: Lab
+) -> None:
+    """Four faults at once, over HTTP: by states, events, metrics and log lines."""
+    env = {"name": "LOG_LEVEL", "valueFrom": {"configMapKeyRef": {"name": "flags", "key": "level"}}}
+    deploy(lab, "shipping", containers=[{"name": "app", "env": [{**env, "value": None}]}])
+    deploy(lab, "payment", nodeSelector={"disk": "ssd"})
+    deploy(lab, "catalog", containers=[{"name": "app", "readinessProbe": {"httpGet": {"path": "/ready", "port": 9}}}])
+    deploy(lab, "orders", containers=[{"name": "app", "env": [{"name": "STORE_PASSWORD", "value": "changed"}]}])
+    await lab.until(lambda: "401" in lab_lines(lab, "orders"), timeout_s=20)
+    began_s = lab.now_s
+    await lab.until(lambda: lab.now_s > began_s + 30, timeout_s=20)
+    named = {}
+    async with Prometheus(lab.prometheus_url, timeout_s=5) as prometheus:
+        for role in ("shipping", "payment", "catalog", "orders"):
+            bus = MemoryBus(clock, SeededIdentity())
+            await open_incident(bus, lab, role)
+            with_all = replace(context(bus, cluster, prometheus, Settings(metrics_window_s=0.5)), logs=cluster.logs)
+            await reconcile(INCIDENT, with_all)
+            event = (await last(bus))[1]
+            assert isinstance(event, Diagnosed), (role, event)
+            named[role] = event.causes[0].code
+            assert event.causes[0].remedy == {"revision": 3}
+    assert named == {
+        "shipping": CauseCode.CONFIG_MAP_MISSING,
+        "payment": CauseCode.UNSCHEDULABLE,
+        "catalog": CauseCode.READINESS_PROBE_MISCONFIGURED,
+        "orders": CauseCode.CREDENTIALS_REFUSED,
+    }
+
+
+def lab_lines(lab: Lab, role: str) -> str:
+    """What all containers of a role have written."""
+    runs = lab.kubelet.runs.items()
+    name = lab.shop.services[role]
+    mine = [uid for uid, run in runs if run.pod["metadata"]["name"].startswith(name)]
+    return "".join(text for uid in mine for _, text in lab.kubelet.lines(uid, "app"))
 
 
 async def test_it_owes_nothing_in_other_states(bus: MemoryBus, cluster: KubernetesCluster) -> None:

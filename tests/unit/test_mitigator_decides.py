@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.mitigator import decide
+from shared.domain.cause import CauseCode
 from shared.domain.change import Evict
 from shared.domain.cluster import HOLD, Kind
 from shared.domain.events import (
@@ -35,6 +36,7 @@ from shared.testing.builders import (
     a_reading,
     a_ref,
     a_snapshot,
+    a_workload,
     an_incident,
     an_object,
     recorded,
@@ -49,6 +51,19 @@ def chosen(
     *plans: Plan, incident: Incident | None = None, policy: Policy = ACT, recent: decide.Recent = decide.NOTHING_RECENT
 ) -> object:
     return decide.choose(incident or an_incident(), plans, ["other: it does not apply"], policy, recent)
+
+
+# --- is the cause gone
+
+
+def test_what_only_log_lines_showed_is_not_gone_where_nobody_could_listen() -> None:
+    """Silence is heard; a log that could not be had is not silence."""
+    cause, shop = a_cause(CauseCode.CREDENTIALS_REFUSED), a_snapshot(a_workload())
+    silence = {"shop/cart-1-a/main": ("INFO starting",)}
+    assert decide.seen_gone(cause, shop.but(logs=silence))
+    assert not decide.seen_gone(cause, shop)
+    assert not decide.seen_gone(cause, shop.but(logs=silence, unheard=("shop/cart-1-b/main",)))
+    assert decide.seen_gone(a_cause(CauseCode.CRASH_LOOP), shop)
 
 
 # --- which plan
