@@ -267,6 +267,12 @@ def test_a_pod_that_waits_for_room_asks_for_no_wrong_node(why: str) -> None:
     assert not list(unschedulable(a_snapshot(rollout.objects, unplaced(rollout, why), nodes(disk="ssd"))))
 
 
+def test_a_pod_that_asks_for_no_node_in_particular_waits_for_something_else() -> None:
+    """Room, most often."""
+    rollout = a_rollout()
+    assert not list(unschedulable(a_snapshot(rollout.objects, unplaced(rollout, "3 Insufficient cpu"), nodes())))
+
+
 def test_where_a_node_has_the_labels_the_selector_is_right() -> None:
     """The one that fits is full; the others never fitted."""
     rollout = a_rollout(after=selecting(disk="ssd"))
