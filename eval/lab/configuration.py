@@ -53,8 +53,11 @@ def _data(store: Store, namespace: str, kind: str, source: Obj) -> Mapping[str, 
 
 
 def unmountable(store: Store, pod: Obj) -> Iterator[tuple[str, str]]:
-    """Yield each volume that cannot be set up, and why."""
-    for volume in pod["spec"].get("volumes") or []:
+    """Yield each volume that cannot be set up, and why. One that no container mounts is not set up at all."""
+    spec = pod["spec"]
+    containers = [*(spec.get("initContainers") or []), *spec["containers"]]
+    mounted = {mount["name"] for container in containers for mount in container.get("volumeMounts") or []}
+    for volume in (volume for volume in spec.get("volumes") or [] if volume["name"] in mounted):
         for source in (volume, *((volume.get("projected") or {}).get("sources") or [])):
             for what, kind in _KINDS.items():
                 if ref := source.get(what):

@@ -43,7 +43,7 @@ def _objection(pod: Obj, node: Obj, free: dict[str, float]) -> str:
         return "node(s) were unschedulable"
     for taint in node["spec"].get("taints") or []:
         if taint["effect"] in {"NoSchedule", "NoExecute"} and not _tolerates(pod, taint):
-            return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
+            return "node(s) had untolerated taint(s)"
     if not matches(pod["spec"].get("nodeSelector") or {}, labels_of(node)):
         return "node(s) didn't match Pod's node affinity/selector"
     for name, asked in requests_of(pod).items():
@@ -91,10 +91,7 @@ class Scheduler:
             self._store.amend("Node", "", node["metadata"]["name"], "kube-controller-manager", spec=spec)
 
     def _free(self, nodes: Objs) -> dict[str, dict[str, float]]:
-        free = {
-            node["metadata"]["name"]: {name: quantity.parse(node["status"]["allocatable"][name]) for name in _RESOURCES}
-            for node in nodes
-        }
+        free = {node["metadata"]["name"]: _allocatable(node) for node in nodes}
         for pod in self._store.all("Pod"):
             if (node := pod["spec"].get("nodeName")) in free:
                 for name, asked in requests_of(pod).items():
@@ -106,7 +103,7 @@ class Scheduler:
         fitting = [name for name, objection in objections.items() if not objection]
         meta = pod["metadata"]
         if not fitting:
-            self._unschedulable(pod, objections)
+            self._unschedulable(pod, nodes, objections)
             return
         shares = {node["metadata"]["name"]: quantity.parse(node["status"]["allocatable"]["cpu"]) for node in nodes}
         best = max(fitting, key=lambda name: (free[name]["cpu"] / shares[name], name))
@@ -117,9 +114,10 @@ class Scheduler:
         message = f"Successfully assigned {meta['namespace']}/{meta['name']} to {best}"
         self._recorder.normal(pod, "Scheduled", message, COMPONENT)
 
-    def _unschedulable(self, pod: Obj, objections: dict[str, str]) -> None:
+    def _unschedulable(self, pod: Obj, nodes: Objs, objections: dict[str, str]) -> None:
         listed = ", ".join(_counted(objections.values()))
-        helps = (_VICTIMS if reason.startswith("Insufficient") else _PREEMPTION for reason in objections.values())
+        empty = {node["metadata"]["name"]: _allocatable(node) for node in nodes}
+        helps = (_PREEMPTION if _objection(pod, node, empty[node["metadata"]["name"]]) else _VICTIMS for node in nodes)
         message = (
             f"0/{len(objections)} nodes are available: {listed}. no new claims to deallocate, "
             f"preemption: 0/{len(objections)} nodes are available: {', '.join(_counted(helps))}."
@@ -137,6 +135,10 @@ class Scheduler:
         }
         status = {**pod["status"], "phase": "Pending", "conditions": [condition]}
         self._store.set_status("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], status, COMPONENT)
+
+
+def _allocatable(node: Obj) -> dict[str, float]:
+    return {name: quantity.parse(node["status"]["allocatable"][name]) for name in _RESOURCES}
 
 
 def _counted(reasons: Iterable[str]) -> list[str]:

@@ -122,6 +122,17 @@ async def test_a_snapshot_of_which_nothing_may_be_read_is_forbidden(cluster: Kub
         await cluster.snapshot()
 
 
+async def test_what_only_explains_further_may_be_forbidden_and_hides_nothing(
+    cluster: KubernetesCluster, lab: Lab
+) -> None:
+    """A role of an older version does not know the kind: it is said, and nothing counts as unread."""
+    lab.faults.forbid("list", "resourcequotas")
+    snapshot = await cluster.snapshot()
+    assert snapshot.unread == ()
+    assert any(said.startswith("done without: ResourceQuotas (") for said in snapshot.looked_at)
+    assert not any(said.startswith("not read") for said in snapshot.looked_at)
+
+
 async def test_a_wrong_token_is_forbidden_and_says_to_sign_in(lab: Lab, tmp_path: Path) -> None:
     """401 is about who we are, not about what we may."""
     async with at(lab.url, tmp_path) as stranger:

@@ -191,7 +191,8 @@ def missing_config_map(lab: Rehearsal, role: str) -> None:
 def missing_file(lab: Rehearsal, role: str) -> None:
     """The same, as a volume."""
     volumes = [{"name": "flags", "configMap": {"name": f"{lab.shop.services[role]}-flags"}}]
-    patch = {"spec": {"template": {"spec": {"volumes": volumes}}}}
+    mounting = {**container(lab, role), "volumeMounts": [{"name": "flags", "mountPath": "/etc/flags"}]}
+    patch = {"spec": {"template": {"spec": {"containers": [mounting], "volumes": volumes}}}}
     lab.store.patch("Deployment", lab.shop.namespace, lab.shop.services[role], patch)
 
 

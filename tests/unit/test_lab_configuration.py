@@ -60,14 +60,16 @@ def test_a_config_map_that_is_not_there_holds_a_container_back_until_it_is(stood
 
 
 def test_a_volume_of_a_config_map_that_is_not_there_is_not_mounted(stood: Rehearsal) -> None:
-    """The container stays ContainerCreating, and only the event says why."""
+    """The container stays ContainerCreating, and only the event says why; nobody misses one that is not mounted."""
     lab, name = stood, stood.shop.catalog
-    edit(lab, name, volumes=[{"name": "config", "configMap": {"name": "files"}}])
+    mount = {"name": "config", "mountPath": "/etc/app"}
+    volumes = [{"name": each, "configMap": {"name": each}} for each in ("config", "unused")]
+    edit(lab, name, containers=[{"name": "app", "volumeMounts": [mount]}], volumes=volumes)
     lab.run(10)
     assert {waiting["reason"] for waiting in waits(lab, name)} == {"ContainerCreating"}
-    said = 'MountVolume.SetUp failed for volume "config" : configmap "files" not found'
+    said = 'MountVolume.SetUp failed for volume "config" : configmap "config" not found'
     assert messages(lab, name, "FailedMount") == {said}
-    lab.store.create("ConfigMap", {"metadata": {"name": "files", "namespace": lab.shop.namespace}, "data": {}})
+    lab.store.create("ConfigMap", {"metadata": {"name": "config", "namespace": lab.shop.namespace}, "data": {}})
     lab.until(lab.complete, within_s=60)
 
 
