@@ -97,6 +97,9 @@ class Node:
             f"--hostname-override={self.name}",
             f"--node-ip={node_address(self.number)}",
             f"--root-dir={self.folder / 'kubelet'}",
+            # cAdvisor asks containerd by itself which cgroup is whose: without this its series name no pod.
+            f"--containerd={self.socket}",
+            "--housekeeping-interval=5s",
         )
 
     def _run(self, program: str, *command: str) -> Daemon:

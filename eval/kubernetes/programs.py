@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from eval.kubernetes.places import cache_dir
 from shared.domain.errors import PrimumError
 
 SOURCES: Final = Path(__file__).with_name("apps")
@@ -22,8 +23,7 @@ class NotBuilt(PrimumError):  # noqa: N818 - the fact, as the other errors are n
 
 def folder() -> Path:
     """Where the programs lie that these sources make; whatever else lies beside it was made from others."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "primum"
-    return cache / "shop" / _digest()
+    return cache_dir() / "shop" / _digest()
 
 
 def missing() -> str:

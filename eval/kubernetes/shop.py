@@ -19,7 +19,7 @@ EDGE_RPS: Final = 30.0
 QUIET_RPS: Final = 3.0
 _SHRINKS: Final = 3
 """How much less memory than in the lab: twenty pods of Go need less than twenty of what is usual."""
-_OWN_MIB: Final = 14
+_OWN_MIB: Final = 10
 """What the program itself takes; the rest of a service's need is filled."""
 _REST_MIB: Final = 32
 """What the worker needs, and the quiet neighbour."""

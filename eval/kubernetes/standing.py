@@ -4,12 +4,13 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 
 from eval.kubernetes import programs
 from eval.kubernetes.load import Load, targets
 from eval.kubernetes.monitoring import watched
 from eval.kubernetes.opening import addresses, close_shop, open_shop, until_complete
+from eval.kubernetes.past import grow_old
 from eval.kubernetes.registry import Registry
 from eval.kubernetes.shop import design, image_environments, manifests
 from eval.lab.shop import Shop
@@ -17,15 +18,24 @@ from eval.monitoring.monitoring import Monitoring
 from eval.monitoring.program import free_port
 from eval.operator import Operator
 
-SETTLES_WITHIN_S: Final = 60.0
+
+class Place(NamedTuple):
+    """The cluster that a shop is put on; this process must be in the network of its nodes."""
+
+    operator: Operator
+    server: str
+    """The API's URL."""
+    etcd: str = ""
+    """Where its etcd answers, if it is ours: without it the shop is as young as it is."""
 
 
 class Standing:
     """What `standing` yields. `shop`, `load` and what is behind them are new after each `renew`."""
 
-    def __init__(self, operator: Operator, registry: Registry, folder: Path, users: str, binaries: Path) -> None:
-        self.operator, self.registry = operator, registry
-        self._folder, self._users, self._binaries = folder, users, binaries
+    def __init__(self, place: Place, registry: Registry, folder: Path, binaries: Path) -> None:
+        self.operator, self.registry = place.operator, registry
+        self._folder, self._binaries, self._etcd = folder, binaries, place.etcd
+        self.users = f"127.0.0.1:{free_port()}"
         self._stack = AsyncExitStack()
         self.monitoring: Monitoring
         self.shop: Shop
@@ -39,8 +49,11 @@ class Standing:
         self._stack.push_async_callback(close_shop, self.operator, self.shop)
         await open_shop(self.operator, manifests(self.shop))
         await until_complete(self.operator, self.shop)
+        if self._etcd:
+            for namespace in (self.shop.namespace, self.shop.quiet_namespace):
+                await grow_old(self.operator, namespace, self._etcd)
         users = targets(self.shop, await addresses(self.operator, self.shop))
-        self.load = await self._stack.enter_async_context(Load(self._binaries, self._folder, users, self._users))
+        self.load = await self._stack.enter_async_context(Load(self._binaries, self._folder, users, self.users))
 
     async def close(self) -> None:
         """Let the users go, and then the shop with its namespaces."""
@@ -48,22 +61,18 @@ class Standing:
 
 
 @asynccontextmanager
-async def standing(
-    operator: Operator, server: str, seed: int, folder: Path, say: Callable[[str], None]
-) -> AsyncIterator[Standing]:
-    """Have a shop stand on the cluster behind `server`, the API's URL, until the block ends.
+async def standing(place: Place, seed: int, folder: Path, say: Callable[[str], None]) -> AsyncIterator[Standing]:
+    """Have a shop stand on a cluster until the block ends; logs and data lie in `folder`.
 
-    This process must be in the network of its nodes; logs and data lie in `folder`. Raises NotBuilt,
-    ProgramDidNotStart, PushFailed, OperatorRefusedError, TimeoutError.
+    Raises NotBuilt, ProgramDidNotStart, PushFailed, OperatorRefusedError, TimeoutError.
     """
     binaries = await programs.build(say)
-    users = f"127.0.0.1:{free_port()}"
     async with Registry(binaries, folder) as registry:
-        shop = Standing(operator, registry, folder, users, binaries)
+        shop = Standing(place, registry, folder, binaries)
         try:
             await shop.renew(seed)
-            async with watched(binaries, folder, operator, server, f"http://{users}/metrics") as monitoring:
-                shop.monitoring = monitoring
+            users_url = f"http://{shop.users}/metrics"
+            async with watched(binaries, folder, place.operator, place.server, users_url) as shop.monitoring:
                 yield shop
         finally:
             await shop.close()

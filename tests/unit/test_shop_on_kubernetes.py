@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import yaml
 
 from eval.kubernetes import programs
 from eval.kubernetes.load import targets
+from eval.kubernetes.past import NotInEtcdError, with_stamp
 from eval.kubernetes.rules import team_rules, team_rules_file
 from eval.kubernetes.shop import (
     Manifests,
@@ -176,3 +177,20 @@ def test_the_programs_are_kept_by_what_they_are_made_from(monkeypatch: pytest.Mo
 
     assert first.is_relative_to(tmp_path / "cache" / "primum")
     assert first == same != programs.folder()
+
+
+def test_only_the_creation_of_an_object_is_moved_in_etcd() -> None:
+    """Every other byte is what Kubernetes wrote; what does not hold that time is left alone."""
+    created = datetime.fromisoformat("2026-11-21T23:13:40Z")
+    seconds = b"\xa4\xcb\x88\xd8\x06"
+    stored = b"k8s\x00 a b\x42\x08\x08" + seconds + b"\x10\x00 c \x22\x08\x08" + seconds + b"\x10\x00"
+
+    moved = with_stamp(stored, created, created - timedelta(days=30))
+
+    other = stored.index(b"\x22")
+    assert len(moved) == len(stored)
+    assert moved != stored
+    assert moved[other:] == stored[other:]
+    assert with_stamp(moved, created - timedelta(days=30), created) == stored
+    with pytest.raises(NotInEtcdError):
+        with_stamp(stored, created - timedelta(seconds=1), created)

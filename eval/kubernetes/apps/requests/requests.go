@@ -53,7 +53,7 @@ func New(registry prometheus.Registerer) *Calls {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "http_request_duration_seconds",
 			Help:    "How long this caller waited for a service's answer.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, .75, 1, 2.5},
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, .75, 1, 1.1, 2.5},
 		}, []string{"namespace", "service"}),
 	}
 	registry.MustRegister(calls.total, calls.seconds)

@@ -10,7 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-const idleFor = 500 * time.Millisecond
+const (
+	idleFor   = 500 * time.Millisecond // while there is no job
+	failedFor = 3 * time.Second        // while there is no queue
+)
 
 // Jobs is a queue in this process's memory: each request that was answered leaves one, a worker takes them.
 type Jobs struct {
@@ -94,7 +97,7 @@ func (w *Worker) Run(ctx context.Context, queue Upstream) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			w.log.Trouble(queue.Variable, "upstream %s: %v", queue.Variable, err)
-			pause(ctx, idleFor)
+			pause(ctx, failedFor)
 		case len(job) == 0:
 			pause(ctx, idleFor)
 		default:
