@@ -4,25 +4,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from eval.kubernetes.control_plane import ControlPlane
-from eval.kubernetes.pki import write_kubeconfig
-from eval.kubernetes.places import Places
+import yaml
+
+from eval.kubernetes.accounts import Account, sign_in
+from eval.operator import Operator
 
 DEPLOYED: Final = Path(__file__).parents[2] / "deploy" / "kubernetes"
 NAMESPACE: Final = "primum"
-OBSERVER: Final = "observe"
 SERVICES: Final = ("detector", "diagnoser", "mitigator", "undo")
-_LIVES: Final = "24h"
+"""Those that touch the cluster: the gateway is nobody there."""
 
 
-async def deploy(plane: ControlPlane, places: Places) -> Mapping[str, Path]:
-    """Apply the roles that Primum ships, and return a kubeconfig by service, with that service's own token."""
-    await plane.kubectl("apply", *(f"--filename={DEPLOYED / name}" for name in ("observe.yaml", "act.yaml")))
-    return {name: await kubeconfig(plane, places, NAMESPACE, f"primum-{name}") for name in (*SERVICES, OBSERVER)}
+async def deploy(operator: Operator) -> None:
+    """Apply the roles that Primum ships."""
+    for name in ("observe.yaml", "act.yaml"):
+        for body in yaml.safe_load_all((DEPLOYED / name).read_text()):
+            meta = body["metadata"]
+            where = meta.get("namespace", "")
+            if await operator.find(body["kind"], where, meta["name"]) is None:
+                await operator.create(body["kind"], body)
+            else:
+                await operator.merge(body["kind"], where, meta["name"], body)
 
 
-async def kubeconfig(plane: ControlPlane, places: Places, namespace: str, account: str) -> Path:
-    """Write a kubeconfig that signs in as a ServiceAccount."""
-    token = await plane.kubectl(f"--namespace={namespace}", "create", "token", account, f"--duration={_LIVES}")
-    path = places.state / f"{namespace}-{account}.kubeconfig"
-    return write_kubeconfig(path, places.pki / "ca.crt", {"token": token.strip()})
+async def identities(operator: Operator, server: str, folder: Path) -> Mapping[str, Account]:
+    """Deploy the roles, and let each service that touches the cluster sign in; by the service's name."""
+    await deploy(operator)
+    return {name: await sign_in(operator, server, folder, NAMESPACE, f"primum-{name}") for name in SERVICES}

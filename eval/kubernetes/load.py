@@ -30,15 +30,16 @@ class Target:
 
 
 def targets(shop: Shop, address: Mapping[str, str]) -> Sequence[Target]:
-    """The edge and the quiet neighbour. `address` holds a Service's cluster IP by its name.
+    """The edge and the quiet neighbour; the other services have users of their own in a surge only. `address` holds a Service's cluster IP by its name.
 
     Users come by address: they live outside of the cluster, where its DNS is nobody's.
     """
-    at = {name: f"http://{address[name]}:{PORT}" for name in (shop.edge, shop.quiet)}
-    return (
-        Target(shop.namespace, shop.edge, at[shop.edge], shop.rps["edge"]),
-        Target(shop.quiet_namespace, shop.quiet, at[shop.quiet], QUIET_RPS),
-    )
+    asked = {shop.edge: (shop.namespace, shop.rps["edge"]), shop.quiet: (shop.quiet_namespace, QUIET_RPS)}
+    inner = {name: (shop.namespace, 0.0) for role, name in shop.services.items() if role != "edge"}
+    return [
+        Target(namespace, name, f"http://{address[name]}:{PORT}", rps)
+        for name, (namespace, rps) in (inner | asked).items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ class Load:
         counts = (await self._http.get("/counts")).raise_for_status().json()
         return {service: _seen(count) for service, count in counts.items()}
 
-    async def surge(self, service: str, factor: float) -> None:
-        """Have so many times the usual rate; 1 ends it. Raises KeyError for a Service without users."""
-        await self.rate(service, self._targets[service].rps * factor)
+    async def surge(self, service: str, factor: float, usual_rps: float) -> None:
+        """Raise a service's load, callers' and users', to so many times its usual one; 1 ends it. Raises KeyError."""
+        await self.rate(service, self._targets[service].rps + (factor - 1) * usual_rps)
 
     async def rate(self, service: str, rps: float) -> None:
         """Have this rate from now on."""

@@ -1,21 +1,17 @@
 """A real Prometheus and real Alertmanagers before a real cluster: pods, containers, objects and users are watched."""
 
-import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import yaml
-
+from eval.kubernetes.accounts import Account, sign_in
 from eval.kubernetes.rules import INTERVALS, team_rules_file
 from eval.lab.kinds import Obj
 from eval.monitoring.monitoring import Job, Monitoring, duration, page
 from eval.monitoring.program import Program, free_port
 from eval.operator import Operator
-from shared.adapters.system import SystemClock
 
 NAMESPACE: Final = "monitoring"
 CLUSTER: Final = "kubernetes"
@@ -25,8 +21,6 @@ STATE: Final = "state"
 USERS: Final = "users"
 _CONTAINERS_EVERY_S: Final = 5.0
 """The kubelet walks all cgroups for an answer, and looks at each of them every ten seconds at most."""
-_TOKEN_WITHIN_S: Final = 15.0
-_LOOK_EVERY_S: Final = 0.1
 _META: Final = "__meta_kubernetes_"
 _NEWS_EVERY_S: Final = 2.0
 """How often Prometheus asks which pods and nodes there are."""
@@ -42,16 +36,6 @@ _ACCOUNTS: Final[Mapping[str, Sequence[Obj]]] = {
 """Who watches the cluster, and what each may do. Prometheus itself scrapes; who there is it hears from the other."""
 
 
-@dataclass(frozen=True)
-class Account:
-    """How a ServiceAccount signs in. The files hold what their names say."""
-
-    server: str
-    token: Path
-    ca: Path
-    kubeconfig: Path
-
-
 async def accounts(operator: Operator, server: str, folder: Path) -> Mapping[str, Account]:
     """Make the ServiceAccounts with their roles, and fetch their tokens. `server` is the API's URL."""
     if await operator.find("Namespace", "", NAMESPACE) is None:
@@ -61,65 +45,22 @@ async def accounts(operator: Operator, server: str, folder: Path) -> Mapping[str
 
 async def _account(operator: Operator, server: str, folder: Path, name: str, may: Sequence[Obj]) -> Account:
     placed = {"name": name, "namespace": NAMESPACE}
-    role, secret = f"{NAMESPACE}:{name}", f"{name}-token"
+    role = f"{NAMESPACE}:{name}"
     binding = {
         "metadata": {"name": role},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
         "subjects": [{"kind": "ServiceAccount", **placed}],
     }
-    lasting = {"kubernetes.io/service-account.name": name}
     wanted: Sequence[tuple[str, Obj]] = (
         ("ServiceAccount", {"metadata": placed}),
         ("ClusterRole", {"metadata": {"name": role}, "rules": list(may)}),
         ("ClusterRoleBinding", binding),
-        (
-            "Secret",
-            {
-                "metadata": {"name": secret, "namespace": NAMESPACE, "annotations": lasting},
-                "type": "kubernetes.io/service-account-token",
-            },
-        ),
     )
     for kind, body in wanted:
         where = body["metadata"].get("namespace", "")
         if await operator.find(kind, where, body["metadata"]["name"]) is None:
             await operator.create(kind, body)
-    return _written(folder, name, server, await _token(operator, secret))
-
-
-async def _token(operator: Operator, secret: str) -> Mapping[str, bytes]:
-    """Wait until the controller has filled the Secret in. Raises TimeoutError."""
-    clock = SystemClock()
-    ends_s = clock.monotonic_s() + _TOKEN_WITHIN_S
-    while True:
-        data = (await operator.get("Secret", NAMESPACE, secret)).get("data") or {}
-        if {"token", "ca.crt"} <= data.keys():
-            return {name: base64.b64decode(text) for name, text in data.items()}
-        if clock.monotonic_s() > ends_s:
-            raise TimeoutError(f"nobody gave {secret} a token")
-        await clock.sleep(_LOOK_EVERY_S)
-
-
-def _written(folder: Path, name: str, server: str, secret: Mapping[str, bytes]) -> Account:
-    folder.mkdir(parents=True, exist_ok=True)
-    account = Account(server, folder / f"{name}.token", folder / f"{name}.crt", folder / f"{name}.kubeconfig")
-    for path in (account.token, account.kubeconfig):
-        path.touch(mode=0o600)
-    account.token.write_bytes(secret["token"])
-    account.ca.write_bytes(secret["ca.crt"])
-    account.kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "here", "cluster": {"server": server, "certificate-authority": str(account.ca)}}],
-                "users": [{"name": name, "user": {"tokenFile": str(account.token)}}],
-                "contexts": [{"name": "here", "context": {"cluster": "here", "user": name}}],
-                "current-context": "here",
-            }
-        )
-    )
-    return account
+    return await sign_in(operator, server, folder, NAMESPACE, name)
 
 
 @asynccontextmanager

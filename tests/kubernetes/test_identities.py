@@ -1,28 +1,20 @@
 """Who Primum is on a cluster: what its ServiceAccounts may do there, and what not, as the API server says it."""
 
-from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
+from eval.kubernetes.identities import SERVICES as EVERYBODY
+from eval.kubernetes.identities import deploy
 from eval.operator import Operator
 
-DEPLOYED: Final = Path(__file__).parents[2] / "deploy" / "kubernetes"
-EVERYBODY: Final = ("detector", "diagnoser", "mitigator", "undo")
 READERS: Final = ("detector", "diagnoser", "observe")
 
 
 @pytest.fixture
 async def deployed(operator: Operator) -> None:
     """The roles that Primum ships."""
-    for name in ("observe.yaml", "act.yaml"):
-        for body in yaml.safe_load_all((DEPLOYED / name).read_text()):
-            meta = body["metadata"]
-            if await operator.find(body["kind"], meta.get("namespace", ""), meta["name"]):
-                await operator.merge(body["kind"], meta.get("namespace", ""), meta["name"], body)
-            else:
-                await operator.create(body["kind"], body)
+    await deploy(operator)
 
 
 async def may(operator: Operator, who: str, verb: str, resource: str) -> bool:

@@ -1,0 +1,141 @@
+"""The real cluster as a ground: a real shop in it, real users, a real Prometheus and a pair of real Alertmanagers."""
+
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from eval.ground import Condition, GroundName, NodeFaults, Settings
+from eval.kubernetes.accounts import CONTEXT as ACCOUNT_CONTEXT
+from eval.kubernetes.accounts import Account
+from eval.kubernetes.choice import CONTEXT, Source, choose
+from eval.kubernetes.identities import identities
+from eval.kubernetes.opening import is_complete
+from eval.kubernetes.relay import Relay
+from eval.kubernetes.standing import Standing, standing
+from eval.lab.alertmanager import Delivery
+from eval.lab.rules import WINDOW_S
+from eval.lab.shop import Shop
+from eval.operator import Operator, operating
+from shared.adapters import kubernetes_config
+from shared.adapters.system import SystemClock
+from shared.domain.errors import PrimumError
+
+_WATCHED_S: Final = "40"
+"""How long Primum watches what it mended, and lets a symptom linger: of a shop that lives for minutes."""
+_LOOK_EVERY_S: Final = 0.5
+_CLOCK: Final = SystemClock()
+
+
+class KubernetesGround:
+    """What `kubernetes_ground` yields."""
+
+    name: GroundName = "kubernetes"
+    pace = 1.0
+    nodes: NodeFaults | None = None
+
+    def __init__(self, place: Standing, relay: Relay, accounts: Mapping[str, Account]) -> None:
+        self._place, self._relay, self._accounts = place, relay, accounts
+        self.operator: Operator = place.operator
+        self.shop: Shop = place.shop
+
+    @property
+    def deliveries(self) -> Sequence[Delivery]:
+        return self._relay.deliveries
+
+    async def surge(self, role: str, factor: float) -> None:
+        await self._place.load.surge(self.shop.services[role], factor, self.shop.rps[role])
+
+    async def delay_alerts(self, by_s: float) -> None:
+        self._relay.delay_s = by_s
+
+    async def users(self) -> Mapping[str, float]:
+        return (await self._place.load.seen())[self.shop.edge].outcomes
+
+    async def alerts(self) -> Sequence[Mapping[str, str]]:
+        return [each["labels"] for each in await self._place.monitoring.firing() if each["state"] == "firing"]
+
+    async def complete(self) -> bool:
+        return await is_complete(self.operator, self.shop)
+
+    async def at_rest(self) -> bool:
+        if not await self.complete() or await self._place.monitoring.firing():
+            return False
+        last = {each.fingerprint: each.status for each in self.deliveries}
+        return self._relay.idle and "firing" not in last.values()
+
+    async def until(self, condition: Condition, timeout_s: float) -> None:
+        ends_s = _CLOCK.monotonic_s() + timeout_s
+        while not await condition():
+            if _CLOCK.monotonic_s() >= ends_s:
+                raise TimeoutError(f"not within {timeout_s:g} s")
+            await _CLOCK.sleep(_LOOK_EVERY_S)
+
+    async def pass_s(self, seconds: float) -> None:
+        await _CLOCK.sleep(seconds)
+
+    # --- a Primum before it
+
+    async def settings(self, folder: Path) -> Settings:  # noqa: ARG002 - its kubeconfigs were written when it opened
+        """Say what a team would set: each service signs in as the ServiceAccount that Primum ships for it."""
+        return Settings(
+            {
+                "PRIMUM_CLUSTER": self.name,
+                "PRIMUM_KUBE_CONTEXT": ACCOUNT_CONTEXT,
+                "PRIMUM_PROMETHEUS_URL": self._place.monitoring.url,
+                "PRIMUM_METRICS_WINDOW_S": f"{WINDOW_S:g}",
+                "PRIMUM_SURROUNDINGS_AGE_S": "2",
+                "PRIMUM_SYMPTOM_EVERY_S": "5",
+                "PRIMUM_WATCH_S": _WATCHED_S,
+                "PRIMUM_RELAPSE_AFTER_S": _WATCHED_S,
+            },
+            {name: {"PRIMUM_KUBECONFIG": str(account.kubeconfig)} for name, account in self._accounts.items()},
+        )
+
+    async def tell(self, token: str, webhooks: Sequence[str]) -> None:
+        self._relay.to(webhooks)
+        await self._place.monitoring.tell(self._relay.url, token)
+
+    async def renew(self, seed: int) -> None:
+        await self._place.renew(seed)
+        self.shop = self._place.shop
+        await self.until(self.at_rest, RESTS_WITHIN_S)
+
+
+RESTS_WITHIN_S: Final = 180.0
+"""Until a new shop is in traffic, and every alert of the one before it is over."""
+
+
+@asynccontextmanager
+async def kubernetes_ground(seed: int) -> AsyncIterator[KubernetesGround]:
+    """Open a shop on the cluster that PRIMUM_TEST_CONTEXT names; this process must be in the network of its nodes."""
+    kubeconfig, context = Path(os.environ["KUBECONFIG"]), os.environ[CONTEXT]
+    server = (await kubernetes_config.load(kubeconfig, context)).host
+    with tempfile.TemporaryDirectory(prefix="primum-ground-", ignore_cleanup_errors=True) as folder:
+        async with (
+            operating(kubeconfig, context) as operator,
+            standing(operator, server, seed, Path(folder), _say) as place,
+            Relay() as relay,
+        ):
+            accounts = await identities(operator, server, Path(folder) / "primum")
+            yield KubernetesGround(place, relay, accounts)
+
+
+def enter() -> None:
+    """Return if a cluster is named; else become this very command on one that is up for it alone.
+
+    Raises PrimumError if there can be none.
+    """
+    choice = choose(os.environ)
+    if choice.source is Source.NONE:
+        raise PrimumError(f"no real cluster can be had here: {choice.reason}", advice="--on lab is always there")
+    if choice.source is Source.BUILT:
+        command = (sys.executable, "-m", "eval.kubernetes", "run", *sys.orig_argv)
+        os.execv(command[0], command)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
