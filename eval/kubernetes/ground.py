@@ -26,6 +26,8 @@ from shared.domain.errors import PrimumError
 
 _WATCHED_S: Final = "40"
 """How long Primum watches what it mended, and lets a symptom linger: of a shop that lives for minutes."""
+RESTS_WITHIN_S: Final = 180.0
+"""Until a new shop is in traffic, and every alert of the one before it is over."""
 _LOOK_EVERY_S: Final = 0.5
 _CLOCK: Final = SystemClock()
 
@@ -100,13 +102,13 @@ class KubernetesGround:
         await self._place.monitoring.tell(self._relay.url, token)
 
     async def renew(self, seed: int) -> None:
-        await self._place.renew(seed)
-        self.shop = self._place.shop
-        await self.until(self.at_rest, RESTS_WITHIN_S)
-
-
-RESTS_WITHIN_S: Final = 180.0
-"""Until a new shop is in traffic, and every alert of the one before it is over."""
+        self._relay.silent = True
+        try:
+            await self._place.renew(seed)
+            self.shop = self._place.shop
+            await self.until(self.at_rest, RESTS_WITHIN_S)
+        finally:
+            self._relay.silent = False
 
 
 @asynccontextmanager

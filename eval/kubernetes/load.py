@@ -30,9 +30,10 @@ class Target:
 
 
 def targets(shop: Shop, address: Mapping[str, str]) -> Sequence[Target]:
-    """The edge and the quiet neighbour; the other services have users of their own in a surge only. `address` holds a Service's cluster IP by its name.
+    """The edge and the quiet neighbour have users; the other services have some of their own in a surge only.
 
-    Users come by address: they live outside of the cluster, where its DNS is nobody's.
+    `address` holds a Service's cluster IP by its name. Users come by address: they live outside of the cluster, where
+    its DNS is nobody's.
     """
     asked = {shop.edge: (shop.namespace, shop.rps["edge"]), shop.quiet: (shop.quiet_namespace, QUIET_RPS)}
     inner = {name: (shop.namespace, 0.0) for role, name in shop.services.items() if role != "edge"}

@@ -32,6 +32,8 @@ class Relay:
         self.url = ""
         self.deliveries: list[Delivery] = []
         self.delay_s = 0.0
+        self.silent = False
+        """While its team has announced work on it, nobody is told of the shop, as under a silence of Alertmanager's."""
         self._to: Sequence[str] = ()
         self._senders: dict[str, int] = {}
         self._late: set[asyncio.Task[None]] = set()
@@ -61,6 +63,8 @@ class Relay:
 
     async def _take(self, request: Request) -> Response:
         body, authorization = await request.body(), request.headers.get("authorization", "")
+        if self.silent:
+            return Response()
         if self.delay_s:
             task = asyncio.get_running_loop().create_task(self._bring_late(body, authorization, self.delay_s))
             self._late.add(task)
