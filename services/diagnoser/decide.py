@@ -25,6 +25,15 @@ INTRINSIC: Final = frozenset(
         CauseCode.READINESS_PROBE_MISCONFIGURED,
         CauseCode.UNSCHEDULABLE,
         CauseCode.QUOTA_EXCEEDED,
+        CauseCode.SERVICE_ACCOUNT_MISSING,
+        CauseCode.LIMIT_RANGE_EXCEEDED,
+        CauseCode.VOLUME_CLAIM_MISSING,
+        CauseCode.VOLUME_CLAIM_UNBOUND,
+        CauseCode.REQUESTS_TOO_LARGE,
+        CauseCode.TAINT_NOT_TOLERATED,
+        CauseCode.LIVENESS_PROBE_MISCONFIGURED,
+        CauseCode.INIT_CONTAINER_HANGING,
+        CauseCode.COMMAND_NOT_FOUND,
     }
 )
 """Faults that stand on their own evidence: nothing that happens elsewhere makes them."""

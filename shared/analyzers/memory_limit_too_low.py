@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.analyzers.evidence import at, seen, told
-from shared.analyzers.pods import ContainerSeen, containers, current_pods
+from shared.analyzers.pods import ContainerSeen, containers, current_pods, probe_failures
 from shared.domain.cause import CauseCode, Evidence, Finding
 from shared.domain.frozen import Json
 from shared.domain.objects import Container, Deployment, ReplicaSet, Terminated, quantity
@@ -21,27 +21,33 @@ _KILLED: Final = 137
 def memory_limit_too_low(snapshot: Snapshot) -> Iterator[Finding]:
     """A container that the kernel kills for memory, although an earlier revision had a higher limit, or none."""
     for deployment in snapshot.deployments:
-        killed: dict[str, list[ContainerSeen]] = {}
-        for found in containers(current_pods(deployment, snapshot)):
-            if _was_killed(found, snapshot):
-                killed.setdefault(found.status.name, []).append(found)
-        for container in deployment.spec.template.spec.containers:
-            if container.name in killed and "memory" in container.resources.limits:
-                yield _finding(deployment, container, killed[container.name], snapshot)
+        limited = [each for each in deployment.spec.template.spec.containers if "memory" in each.resources.limits]
+        pods = list(containers(current_pods(deployment, snapshot))) if limited else []
+        for container in limited:
+            earlier = _roomier(deployment, container, snapshot)
+            mine = [found for found in pods if found.status.name == container.name]
+            killed = [found for found in mine if _was_killed(found, snapshot, lowered=earlier is not None)]
+            if killed:
+                yield _finding(deployment, container, killed, earlier, snapshot)
 
 
-def _was_killed(found: ContainerSeen, snapshot: Snapshot) -> bool:
-    if (last := found.last_end) is None or not _for_memory(last[0], found, snapshot):
+def _was_killed(found: ContainerSeen, snapshot: Snapshot, *, lowered: bool) -> bool:
+    if (last := found.last_end) is None or not _for_memory(last[0], found, snapshot, lowered=lowered):
         return False
     finished_at = last[0].finished_at
     return not found.status.ready or finished_at is None or snapshot.taken_at - finished_at <= RECENT
 
 
-def _for_memory(end: Terminated, found: ContainerSeen, snapshot: Snapshot) -> bool:
-    """137 alone is any SIGKILL, such as a failed liveness probe's: then an event must speak of memory."""
+def _for_memory(end: Terminated, found: ContainerSeen, snapshot: Snapshot, *, lowered: bool) -> bool:
+    """Whether the kernel killed it for memory.
+
+    137 alone is any SIGKILL, such as a failed liveness probe's. It is one for memory if an event says so, or if the
+    limit was lowered and no probe killed it: containerd loses the word of the kernel now and then, and says `Error`.
+    """
     if end.reason == "OOMKilled":
         return True
-    return end.exit_code == _KILLED and bool(_oom_events(found, snapshot))
+    said = bool(_oom_events(found, snapshot)) or (lowered and not probe_failures("Liveness", found.pod, snapshot))
+    return end.exit_code == _KILLED and said
 
 
 def _oom_events(found: ContainerSeen, snapshot: Snapshot) -> list[Evidence]:
@@ -49,9 +55,14 @@ def _oom_events(found: ContainerSeen, snapshot: Snapshot) -> list[Evidence]:
     return [told(event) for event in about if "oom" in f"{event.reason} {event.message}".lower()]
 
 
-def _finding(deployment: Deployment, container: Container, killed: list[ContainerSeen], snapshot: Snapshot) -> Finding:
+def _finding(
+    deployment: Deployment,
+    container: Container,
+    killed: list[ContainerSeen],
+    earlier: ReplicaSet | None,
+    snapshot: Snapshot,
+) -> Finding:
     path = join("spec", "template", "spec", "containers", container.name, "resources", "limits", "memory")
-    earlier = _roomier(deployment, container, snapshot)
     limit = container.resources.limits["memory"]
     evidence = [_end(found) for found in killed[:3]] + _oom_events(killed[0], snapshot)[:1] + [at(deployment, path)]
     remedy: dict[str, Json] = {"container": container.name}
@@ -65,9 +76,15 @@ def _finding(deployment: Deployment, container: Container, killed: list[Containe
         object=deployment.ref,
         evidence=tuple(evidence),
         summary=summary,
-        confidence=0.95 if earlier is not None else 0.75,
+        confidence=(0.95 if _told(killed, snapshot) else 0.8) if earlier is not None else 0.75,
         remedy=remedy,
     )
+
+
+def _told(killed: list[ContainerSeen], snapshot: Snapshot) -> bool:
+    """Whether somebody says memory, or only the number and the change speak for it."""
+    ends = (last[0].reason for found in killed if (last := found.last_end) is not None)
+    return "OOMKilled" in ends or any(_oom_events(found, snapshot) for found in killed)
 
 
 def _end(found: ContainerSeen) -> Evidence:

@@ -70,13 +70,13 @@ def runs_unready(pod: Pod) -> bool:
     return not pod.ready and bool(statuses) and all(status.state.running is not None for status in statuses)
 
 
-def readiness_failures(pod: Pod, snapshot: Snapshot) -> Sequence[Event]:
-    """What the kubelet said lately of its readiness probes, the newest last."""
+def probe_failures(which: str, pod: Pod, snapshot: Snapshot) -> Sequence[Event]:
+    """What the kubelet said lately of its `Readiness` or `Liveness` probes, the newest last."""
     said = [
         (at, event)
         for event in snapshot.events_about(pod.ref)
         if event.reason == "Unhealthy"
-        and event.message.startswith("Readiness probe")
+        and event.message.startswith(f"{which} probe")
         and (at := event.at) is not None
         and snapshot.taken_at - at <= _PROBED_WITHIN
     ]

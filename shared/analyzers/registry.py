@@ -3,23 +3,32 @@
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
+from shared.analyzers.command_not_found import command_not_found
 from shared.analyzers.config_map_missing import config_map_missing
 from shared.analyzers.cpu_saturated import cpu_saturated
 from shared.analyzers.crash_loop import crash_loop
 from shared.analyzers.credentials_refused import credentials_refused
 from shared.analyzers.image_pull_failed import image_pull_failed
+from shared.analyzers.init_container_hanging import init_container_hanging
+from shared.analyzers.limit_range_exceeded import limit_range_exceeded
+from shared.analyzers.liveness_probe_misconfigured import liveness_probe_misconfigured
 from shared.analyzers.memory_limit_too_low import memory_limit_too_low
 from shared.analyzers.node_gray_failure import node_gray_failure
 from shared.analyzers.quota_exceeded import quota_exceeded
 from shared.analyzers.readiness_probe_misconfigured import readiness_probe_misconfigured
 from shared.analyzers.recent_rollout import recent_rollout
+from shared.analyzers.requests_too_large import requests_too_large
 from shared.analyzers.scaled_too_low import scaled_too_low
 from shared.analyzers.secret_missing import secret_missing
+from shared.analyzers.service_account_missing import service_account_missing
 from shared.analyzers.service_selector_mismatch import service_selector_mismatch
 from shared.analyzers.service_target_port_mismatch import service_target_port_mismatch
 from shared.analyzers.slow_dependency import slow_dependency
+from shared.analyzers.taint_not_tolerated import taint_not_tolerated
 from shared.analyzers.unhealthy_process import unhealthy_process
 from shared.analyzers.unschedulable import unschedulable
+from shared.analyzers.volume_claim_missing import volume_claim_missing
+from shared.analyzers.volume_claim_unbound import volume_claim_unbound
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.cluster import Ref
 from shared.domain.snapshot import Snapshot
@@ -27,23 +36,32 @@ from shared.domain.snapshot import Snapshot
 Analyzer: TypeAlias = Callable[[Snapshot], Iterable[Finding]]
 
 ANALYZERS: Final[tuple[Analyzer, ...]] = (
+    command_not_found,
     config_map_missing,
     cpu_saturated,
     crash_loop,
     credentials_refused,
     image_pull_failed,
+    init_container_hanging,
+    limit_range_exceeded,
+    liveness_probe_misconfigured,
     memory_limit_too_low,
     node_gray_failure,
     quota_exceeded,
     readiness_probe_misconfigured,
     recent_rollout,
+    requests_too_large,
     scaled_too_low,
     secret_missing,
+    service_account_missing,
     service_selector_mismatch,
     service_target_port_mismatch,
     slow_dependency,
+    taint_not_tolerated,
     unhealthy_process,
     unschedulable,
+    volume_claim_missing,
+    volume_claim_unbound,
 )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.analyzers.evidence import seen, told
 from shared.analyzers.gray import gray_nodes
-from shared.analyzers.pods import current_pods, readiness_failures, runs_unready
+from shared.analyzers.pods import current_pods, probe_failures, runs_unready
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Deployment, Event, Pod
 from shared.domain.revisions import current_revision, rolled_out_at
@@ -24,7 +24,9 @@ def unhealthy_process(snapshot: Snapshot) -> Iterator[Finding]:
             hanging = [
                 (pod, failures[-1])
                 for pod in current_pods(deployment, snapshot)
-                if pod.ref not in gray and runs_unready(pod) and (failures := readiness_failures(pod, snapshot))
+                if pod.ref not in gray
+                and runs_unready(pod)
+                and (failures := probe_failures("Readiness", pod, snapshot))
             ]
             if hanging:
                 yield _finding(deployment, hanging)

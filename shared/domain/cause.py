@@ -29,6 +29,15 @@ class CauseCode(StrEnum):
     QUOTA_EXCEEDED = "quota-exceeded"
     CREDENTIALS_REFUSED = "credentials-refused"
     SLOW_DEPENDENCY = "slow-dependency"
+    SERVICE_ACCOUNT_MISSING = "service-account-missing"
+    LIMIT_RANGE_EXCEEDED = "limit-range-exceeded"
+    VOLUME_CLAIM_MISSING = "volume-claim-missing"
+    VOLUME_CLAIM_UNBOUND = "volume-claim-unbound"
+    REQUESTS_TOO_LARGE = "requests-too-large"
+    TAINT_NOT_TOLERATED = "taint-not-tolerated"
+    LIVENESS_PROBE_MISCONFIGURED = "liveness-probe-misconfigured"
+    INIT_CONTAINER_HANGING = "init-container-hanging"
+    COMMAND_NOT_FOUND = "command-not-found"
 
 
 CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})

@@ -103,9 +103,14 @@ class Projected(Part):
     sources: tuple[ProjectedSource, ...] = ()
 
 
+class Claim(Part):
+    claim_name: str = ""
+
+
 class Volume(ProjectedSource):
     name: str
     projected: Projected | None = None
+    persistent_volume_claim: Claim | None = None
 
 
 class ContainerPort(Part):
@@ -144,6 +149,7 @@ class Container(Part):
     ports: tuple[ContainerPort, ...] = ()
     resources: Resources = Resources()
     readiness_probe: Probe | None = None
+    liveness_probe: Probe | None = None
 
 
 class PodSpec(Part):
@@ -258,6 +264,7 @@ class Waiting(Part):
 
 class Terminated(Part):
     reason: str = ""
+    message: str = ""
     exit_code: int = 0
     finished_at: AwareDatetime | None = None
 
@@ -347,12 +354,23 @@ class EndpointSlice(View):
         return sum(endpoint.conditions.ready for endpoint in self.endpoints or ())
 
 
+class Taint(Part):
+    key: str
+    value: str = ""
+    effect: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
+
+
 class NodeSpec(Part):
     unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
 
 
 class NodeStatus(Part):
     conditions: tuple[Condition, ...] = ()
+    allocatable: Mapping[str, str | int | float] = {}
 
 
 class Node(View):

@@ -54,6 +54,11 @@ def known_good(
     return next(proven, next(iter(earlier), None))
 
 
+def otherwise(deployment: Deployment, *paths: str) -> Callable[[ReplicaSet], bool]:
+    """Whether a revision has something else at one of these paths of its template."""
+    return lambda made: any(made.object.at(path) != deployment.object.at(path) for path in paths)
+
+
 def template_difference(deployment: Deployment, revision: ReplicaSet) -> Sequence[Edit]:
     """The edits that lead from the Deployment's template to a revision's; paths are those of the Deployment."""
     return difference(deployment.written_template, revision.written_template, "spec", "template")

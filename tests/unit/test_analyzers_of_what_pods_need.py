@@ -6,12 +6,21 @@ from typing import Any
 
 import pytest
 
+from shared.analyzers.command_not_found import command_not_found
 from shared.analyzers.config_map_missing import config_map_missing
+from shared.analyzers.init_container_hanging import init_container_hanging
+from shared.analyzers.limit_range_exceeded import limit_range_exceeded
+from shared.analyzers.liveness_probe_misconfigured import liveness_probe_misconfigured
 from shared.analyzers.quota_exceeded import quota_exceeded
 from shared.analyzers.readiness_probe_misconfigured import readiness_probe_misconfigured
+from shared.analyzers.requests_too_large import requests_too_large
 from shared.analyzers.secret_missing import secret_missing
+from shared.analyzers.service_account_missing import service_account_missing
+from shared.analyzers.taint_not_tolerated import taint_not_tolerated
 from shared.analyzers.unhealthy_process import unhealthy_process
 from shared.analyzers.unschedulable import unschedulable
+from shared.analyzers.volume_claim_missing import volume_claim_missing
+from shared.analyzers.volume_claim_unbound import volume_claim_unbound
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.cluster import Kind, Object
 from shared.domain.frozen import Json, JsonObject
@@ -353,3 +362,204 @@ def test_an_old_event_alone_is_no_refusal() -> None:
     rollout = a_rollout()
     told = a_kubernetes_event(rollout.current.ref, "FailedCreate", f"Error creating: {EXCEEDED}")
     assert not list(quota_exceeded(a_snapshot(rollout.objects, told)))
+
+
+# --- service-account-missing, limit-range-exceeded
+
+
+def test_a_service_account_that_is_not_there() -> None:
+    """The revision before ran as somebody else."""
+    rollout = a_rollout(after=a_template_with("/spec/serviceAccountName", "nobody"))
+    said = (
+        'pods "cart-2-" is forbidden: error looking up service account shop/nobody: serviceaccount "nobody" not found'
+    )
+    found = only(service_account_missing(a_snapshot(refusing(rollout, said))))
+    assert (found.code, found.remedy) == (CauseCode.SERVICE_ACCOUNT_MISSING, {"revision": 1})
+    assert not list(service_account_missing(a_snapshot(refusing(rollout))))
+
+
+def test_a_service_account_that_was_taken_away_has_no_way_back() -> None:
+    """All revisions run as it."""
+    account = a_template_with("/spec/serviceAccountName", "nobody")
+    rollout = a_rollout(before=account, after=write(account, "/spec/nodeName", Present(value="x")))
+    said = 'error looking up service account shop/nobody: serviceaccount "nobody" not found'
+    assert only(service_account_missing(a_snapshot(refusing(rollout, said)))).remedy == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "maximum memory usage per Container is 100Mi, but limit is 200Mi",
+        "minimum cpu usage per Pod is 100m, but request is 10m",
+        "memory max limit to request ratio per Container is 2, but provided ratio is 8.000000",
+    ],
+)
+def test_resources_that_a_limit_range_does_not_allow(said: str) -> None:
+    """The revision before asked for others."""
+    rollout = a_rollout(before=a_template(memory_limit="64Mi"), after=a_template(memory_limit="200Mi"))
+    found = only(limit_range_exceeded(a_snapshot(refusing(rollout, f'pods "cart-2-x" is forbidden: {said}'))))
+    assert (found.code, found.remedy) == (CauseCode.LIMIT_RANGE_EXCEEDED, {"revision": 1})
+    assert said in found.summary
+    assert not list(limit_range_exceeded(a_snapshot(refusing(rollout))))
+
+
+# --- volume-claim-missing, volume-claim-unbound
+
+
+def mounting(claim: str) -> JsonObject:
+    """A template with a claim."""
+    return a_template_with("/spec/volumes", [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}])
+
+
+@pytest.mark.parametrize(
+    ("why", "code"),
+    [
+        ('persistentvolumeclaim "data" not found. not found', CauseCode.VOLUME_CLAIM_MISSING),
+        ("pod has unbound immediate PersistentVolumeClaims. not found", CauseCode.VOLUME_CLAIM_UNBOUND),
+    ],
+)
+def test_a_claim_that_gives_no_volume(why: str, code: CauseCode) -> None:
+    """Not there, or bound by nobody: two causes, each in the scheduler's words, one way back."""
+    rollout = a_rollout(after=mounting("data"))
+    snapshot = a_snapshot(rollout.objects, unplaced(rollout, why), nodes())
+    found = only([*volume_claim_missing(snapshot), *volume_claim_unbound(snapshot)])
+    assert (found.code, found.remedy) == (code, {"revision": 1})
+    same = a_rollout(before=mounting("data"), after=write(mounting("data"), "/spec/nodeName", Present(value="x")))
+    snapshot = a_snapshot(same.objects, unplaced(same, why), nodes())
+    assert only([*volume_claim_missing(snapshot), *volume_claim_unbound(snapshot)]).remedy == {}
+
+
+# --- requests-too-large, taint-not-tolerated
+
+
+def sized(cpu: str) -> list[Object]:
+    """Three nodes with so many cores."""
+    return [with_field(node, "/status/allocatable", {"cpu": cpu, "memory": "4Gi"}) for node in nodes()]
+
+
+def test_a_pod_that_no_empty_node_could_take() -> None:
+    """The revision before would fit."""
+    rollout = a_rollout(before=a_template(cpu_limit="1"), after=_asking("8"))
+    snapshot = a_snapshot(rollout.objects, unplaced(rollout, "3 Insufficient cpu"), sized("4"))
+    found = only(requests_too_large(snapshot))
+    assert (found.code, found.remedy) == (CauseCode.REQUESTS_TOO_LARGE, {"revision": 1})
+
+
+def test_a_pod_that_waits_until_others_go_is_not_too_large() -> None:
+    """An empty node would take it."""
+    rollout = a_rollout(after=_asking("3"))
+    snapshot = a_snapshot(rollout.objects, unplaced(rollout, "3 Insufficient cpu"), sized("4"))
+    assert not list(requests_too_large(snapshot))
+
+
+def test_of_nodes_that_nobody_may_read_nothing_is_said() -> None:
+    """How large they are is not known."""
+    rollout = a_rollout(after=_asking("8"))
+    assert not list(requests_too_large(a_snapshot(rollout.objects, unplaced(rollout, "3 Insufficient cpu"))))
+
+
+def _asking(cpu: str) -> JsonObject:
+    """A template that requests so many cores."""
+    return write(a_template(), "/spec/containers/main/resources", Present(value={"requests": {"cpu": cpu}}))
+
+
+def tainted(key: str = "team") -> list[Object]:
+    """Three nodes with a taint."""
+    return [with_field(node, "/spec/taints", [{"key": key, "effect": "NoSchedule"}]) for node in nodes()]
+
+
+def test_a_taint_that_the_revision_before_tolerated() -> None:
+    """Somebody left the toleration out."""
+    tolerating = a_template_with("/spec/tolerations", [{"key": "team", "operator": "Exists"}])
+    rollout = a_rollout(before=tolerating, after=a_template())
+    snapshot = a_snapshot(rollout.objects, unplaced(rollout, "3 node(s) had untolerated taint(s)"), tainted())
+    found = only(taint_not_tolerated(snapshot))
+    assert (found.code, found.remedy) == (CauseCode.TAINT_NOT_TOLERATED, {"revision": 1})
+    assert "team:NoSchedule" in found.summary
+
+
+def test_a_taint_that_came_later_is_for_a_person() -> None:
+    """No revision tolerates it."""
+    rollout = a_rollout()
+    snapshot = a_snapshot(rollout.objects, unplaced(rollout, "3 node(s) had untolerated taint(s)"), tainted())
+    assert only(taint_not_tolerated(snapshot)).remedy == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("node.kubernetes.io/not-ready", "3 node(s) had untolerated taint(s)"),
+        ("team", "1 node(s) had untolerated taint(s), 2 Insufficient cpu"),
+        ("team", "1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node affinity/selector"),
+    ],
+)
+def test_a_taint_that_is_as_it_should_be_is_not_to_blame(key: str, why: str) -> None:
+    """What a node's own state puts there; or one node among others that object for another reason."""
+    rollout = a_rollout()
+    assert not list(taint_not_tolerated(a_snapshot(rollout.objects, unplaced(rollout, why), tainted(key))))
+
+
+# --- liveness-probe-misconfigured, init-container-hanging, command-not-found
+
+
+def living(port: int | str = "http") -> JsonObject:
+    """A template with a liveness probe."""
+    return a_template_with("/spec/containers/main/livenessProbe", {"httpGet": {"path": "/live", "port": port}})
+
+
+def killed_by_a_probe(pod: Object) -> Object:
+    """The kubelet's event on a failed liveness probe."""
+    said = 'Liveness probe failed: Get "http://10.0.0.9:9/live": dial tcp 10.0.0.9:9: connect: connection refused'
+    return a_kubernetes_event(pod.ref, "Unhealthy", said)
+
+
+def test_a_liveness_probe_that_kills_what_is_well() -> None:
+    """Every new pod is restarted by it, and it knocks where nobody listens."""
+    rollout = a_rollout(before=living(), after=living(9))
+    pods = rollout.pods(2, ready=False, restarts=3, waiting="CrashLoopBackOff")
+    events = [killed_by_a_probe(pod) for pod in pods]
+    found = only(liveness_probe_misconfigured(a_snapshot(rollout.objects, pods, events)))
+    assert (found.code, found.remedy) == (CauseCode.LIVENESS_PROBE_MISCONFIGURED, {"revision": 1})
+    assert not list(liveness_probe_misconfigured(a_snapshot(rollout.objects, pods, events[:1])))
+
+
+def test_a_liveness_probe_that_was_always_there_found_something_dead() -> None:
+    """It is right, and the process is what hangs."""
+    rollout = a_rollout(before=living(), after=write(living(), "/spec/containers/main/image", Present(value="x:2")))
+    pods = rollout.pods(1, ready=False, restarts=3)
+    assert not list(liveness_probe_misconfigured(a_snapshot(rollout.objects, pods, killed_by_a_probe(pods[0]))))
+
+
+def preparing(rollout: Rollout, seconds: float) -> Object:
+    """A new pod whose init container runs for so long."""
+    (pod,) = rollout.pods(1, ready=False, waiting="PodInitializing")
+    running: Json = {"running": {"startedAt": (T0 - timedelta(seconds=seconds)).isoformat()}}
+    return with_field(pod, "/status/initContainerStatuses", [{"name": "wait", "state": running}])
+
+
+def test_an_init_container_that_does_not_end() -> None:
+    """The revision before had none."""
+    rollout = a_rollout(after=a_template_with("/spec/initContainers", [{"name": "wait", "image": "wait:1"}]))
+    found = only(init_container_hanging(a_snapshot(rollout.objects, preparing(rollout, 90))))
+    assert (found.code, found.remedy) == (CauseCode.INIT_CONTAINER_HANGING, {"revision": 1})
+    assert not list(init_container_hanging(a_snapshot(rollout.objects, preparing(rollout, 20))))
+
+
+def test_a_sidecar_that_runs_beside_its_pod_does_not_hang() -> None:
+    """It is an init container, too, and never ends."""
+    rollout = a_rollout()
+    (pod,) = rollout.pods(1)
+    running: Json = {"running": {"startedAt": (T0 - timedelta(hours=1)).isoformat()}}
+    pod = with_field(pod, "/status/initContainerStatuses", [{"name": "mesh", "state": running}])
+    assert not list(init_container_hanging(a_snapshot(rollout.objects, pod)))
+
+
+def test_a_command_that_is_not_in_its_image() -> None:
+    """The runtime's words stand in how the container ended last."""
+    rollout = a_rollout(after=a_template_with("/spec/containers/main/command", ["/nothing"]))
+    pods = rollout.pods(1, ready=False, restarts=4, waiting="CrashLoopBackOff", last_terminated="StartError")
+    message = 'runc create failed: unable to start container process: exec: "/nothing": stat /nothing: no such file or directory'
+    said = with_field(pods[0], "/status/containerStatuses/main/lastState/terminated/message", message)
+    found = only(command_not_found(a_snapshot(rollout.objects, said)))
+    assert (found.code, found.remedy) == (CauseCode.COMMAND_NOT_FOUND, {"revision": 1})
+    assert not list(command_not_found(a_snapshot(rollout.objects, pods)))
