@@ -558,7 +558,7 @@ def test_a_command_that_is_not_in_its_image() -> None:
     """The runtime's words stand in how the container ended last."""
     rollout = a_rollout(after=a_template_with("/spec/containers/main/command", ["/nothing"]))
     pods = rollout.pods(1, ready=False, restarts=4, waiting="CrashLoopBackOff", last_terminated="StartError")
-    message = 'runc create failed: unable to start container process: exec: "/nothing": stat /nothing: no such file or directory'
+    message = 'unable to start container process: exec: "/nothing": stat /nothing: no such file or directory'
     said = with_field(pods[0], "/status/containerStatuses/main/lastState/terminated/message", message)
     found = only(command_not_found(a_snapshot(rollout.objects, said)))
     assert (found.code, found.remedy) == (CauseCode.COMMAND_NOT_FOUND, {"revision": 1})
