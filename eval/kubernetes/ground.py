@@ -14,8 +14,10 @@ from eval.kubernetes.accounts import Account
 from eval.kubernetes.choice import CONTEXT, Source, choose
 from eval.kubernetes.identities import identities
 from eval.kubernetes.opening import is_complete
+from eval.kubernetes.past import ETCD
+from eval.kubernetes.pki import SERVER
 from eval.kubernetes.relay import Relay
-from eval.kubernetes.standing import Standing, standing
+from eval.kubernetes.standing import Place, Standing, standing
 from eval.lab.alertmanager import Delivery
 from eval.lab.rules import WINDOW_S
 from eval.lab.shop import Shop
@@ -119,7 +121,7 @@ async def kubernetes_ground(seed: int) -> AsyncIterator[KubernetesGround]:
     with tempfile.TemporaryDirectory(prefix="primum-ground-", ignore_cleanup_errors=True) as folder:
         async with (
             operating(kubeconfig, context) as operator,
-            standing(operator, server, seed, Path(folder), _say) as place,
+            standing(Place(operator, server, ETCD if server == SERVER else ""), seed, Path(folder), _say) as place,
             Relay() as relay,
         ):
             accounts = await identities(operator, server, Path(folder) / "primum")

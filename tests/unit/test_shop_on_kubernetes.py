@@ -13,6 +13,7 @@ from eval.kubernetes.load import targets
 from eval.kubernetes.past import NotInEtcdError, with_stamp
 from eval.kubernetes.rules import team_rules, team_rules_file
 from eval.kubernetes.shop import (
+    QUIET_RPS,
     Manifests,
     behaviour,
     credentials,
@@ -145,12 +146,15 @@ def test_the_shop_fits_on_a_node_of_two_cores_beside_the_cluster(seed: int) -> N
 
 
 def test_the_users_ask_the_edge_and_the_quiet_neighbour_by_address() -> None:
-    """Users know no cluster's DNS."""
+    """Users know no cluster's DNS. The services behind the edge have none of their own until a surge."""
     shop, _ = _written(1)
-    edge, quiet = targets(shop, {shop.edge: "198.19.0.5", shop.quiet: "198.19.0.6"})
+    names = [*shop.services.values(), shop.quiet]
+    users = {each.service: each for each in targets(shop, {name: f"198.19.0.{n}" for n, name in enumerate(names)})}
 
-    assert (edge.url, edge.rps) == ("http://198.19.0.5:8080", shop.rps["edge"])
-    assert (quiet.namespace, quiet.url) == (shop.quiet_namespace, "http://198.19.0.6:8080")
+    assert users.keys() == {*names}
+    assert (users[shop.edge].url, users[shop.edge].rps) == ("http://198.19.0.0:8080", shop.rps["edge"])
+    assert (users[shop.quiet].namespace, users[shop.quiet].rps) == (shop.quiet_namespace, QUIET_RPS)
+    assert {users[name].rps for role, name in shop.services.items() if role != "edge"} == {0.0}
 
 
 def test_the_teams_rules_are_the_labs_and_one_more() -> None:
