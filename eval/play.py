@@ -1,6 +1,8 @@
 """Play one scenario on a stage, and say by the oracles how it ended."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -8,7 +10,8 @@ from typing import Any, Final
 from eval.ground import Site
 from eval.lab.alertmanager import Delivery
 from eval.oracles import Objects, failing_ratio, remove_others, residue, restore, written_objects
-from eval.scenarios.scenario import Scenario
+from eval.scenarios.noise import SILENCE, Noise
+from eval.scenarios.scenario import RightEnd, Scenario
 from eval.stage import Stage
 from shared.ports.clock import Clock
 
@@ -16,6 +19,7 @@ ENDS_WITHIN_S: Final = 900.0
 """Of the ground's time, as the next two; on a busy machine a lab needs much of it."""
 CLOSED_WITHIN_S: Final = 300.0
 SERVED_FOR_S: Final = 12.0
+RESTS_WITHIN_S: Final = 90.0
 LOOK_EVERY_S: Final = 0.2
 FAILING_AT_MOST: Final = 0.02
 """Of users' requests, once it is over; noise has a twentieth of that."""
@@ -40,6 +44,10 @@ class Result:
     merged: Sequence[Detail] = ()
     """Incidents that proved to be part of another one, and were closed into it."""
     distinct_alerts: int = 0
+    told_at: datetime | None = None
+    """When Primum's webhook took the first alert."""
+    fault_to_alert_s: float | None = None
+    """Until then, of the ground's time."""
     alert_to_diagnosis_s: float | None = None
     alert_to_resolved_s: float | None = None
     elapsed_s: float = 0.0
@@ -82,33 +90,54 @@ def actions(detail: Detail) -> list[dict[str, Any]]:
 class Play:
     """One scenario under way; `run` yields after every look, so that somebody can watch."""
 
-    def __init__(self, scenario: Scenario, stage: Stage[Site], clock: Clock, *, exactly: bool = True) -> None:
-        """`exactly`: it must also go the way that the scenario expects, and not only end as it must."""
+    def __init__(  # noqa: PLR0913 - what is played, where, by whose time, how strictly, and beside what
+        self,
+        scenario: Scenario,
+        stage: Stage[Site],
+        clock: Clock,
+        *,
+        exactly: bool = True,
+        noise: Noise = SILENCE,
+        beside: str = "",
+    ) -> None:
+        """`exactly`: it must also go the way that the scenario expects, and not only end as it must.
+
+        `beside` is the role that the noise comes from.
+        """
         self.scenario, self._stage, self._clock, self._exactly = scenario, stage, clock, exactly
+        self._noise, self._beside = noise, beside
         self._ground: Site = stage.ground
         self.result = Result(scenario.name, scenario.title, scenario.role)
         self._known: set[str] = set()
+        self._injected_at = clock.now()
         self._delivered = 0
 
     async def run(self) -> AsyncIterator[Result]:
         """Break it, watch Primum, ask the oracles, and leave the shop as it was."""
-        ground = self._ground
+        ground, began_s = self._ground, self._clock.monotonic_s()
         await self._rest()
-        before, began_s = await written_objects(ground.operator), self._clock.monotonic_s()
+        untouched = await written_objects(ground.operator)
         self._known = {summary["id"] for summary in await self._stage.incidents()}
         self._delivered = len(ground.deliveries)
         try:
-            await self.scenario.inject(ground)
-            async for _ in self._watch(began_s):
-                yield self.result
-            await self._examine(before)
+            await self._noise.before(ground, self._beside)
+            await self.scenario.prepare(ground)
+            await ground.until(ground.at_rest, ENDS_WITHIN_S)
+            before, began_s = await written_objects(ground.operator), self._clock.monotonic_s()
+            self._injected_at = self._clock.now()
+            async with _going_on(self._noise.beside(ground, self._beside)):
+                await self.scenario.inject(ground)
+                broken = await written_objects(ground.operator)
+                async for _ in self._watch(began_s):
+                    yield self.result
+            await self._examine(broken if self.scenario.right_end is RightEnd.TOLD else before)
         except TimeoutError:
             self.result.problems.append("the shop did not get where the scenario needs it")
         self.result.elapsed_s = round(self._clock.monotonic_s() - began_s, 1)
         yield self.result
-        if self.result.ok:
+        if self.result.ok and self.scenario.right_end is not RightEnd.TOLD:
             await self._closed()  # whoever mends things by hand in a watch window is somebody that Primum yields to
-        await self._recover(before)
+        await self._recover(untouched)
 
     async def _rest(self) -> None:
         """Have an untouched shop and no open incident: each scenario is judged alone."""
@@ -163,31 +192,45 @@ class Play:
     async def _examine(self, before: Objects) -> None:
         ground, result = self._ground, self.result
         result.residue = residue(self.scenario.afterwards(before), await written_objects(ground.operator))
+        if self.scenario.right_end is not RightEnd.TOLD:
+            result.problems += await self._unserved()
+        result.problems += self._unexpected()
+        self._time()
+
+    async def _unserved(self) -> list[str]:
+        ground, problems = self._ground, list[str]()
+        with suppress(
+            TimeoutError
+        ):  # what goes on beside it leaves something to come to rest; if not, it is said below
+            await ground.until(ground.at_rest, RESTS_WITHIN_S)
         served = await ground.users()
         await ground.pass_s(SERVED_FOR_S)
         failing = failing_ratio(served, await ground.users())
         if failing > FAILING_AT_MOST:
-            result.problems.append(f"{failing:.1%} of users' requests still fail")
+            problems.append(f"{failing:.1%} of users' requests still fail")
         if not await ground.at_rest():
-            result.problems.append("the cluster is not at rest, or alerts are pending")
-        result.problems += self._unexpected()
-        self._time()
+            problems.append("the cluster is not at rest, or alerts are pending")
+        return problems
 
     def _unexpected(self) -> list[str]:
         result, expected, problems = self.result, self.scenario.expected, list[str]()
         done = [action for detail in result.incidents for action in actions(detail)]
         kept = sorted(action["runbook"] for action in done if action["outcome"] == "kept")
         undone = [action["runbook"] for action in done if action["undone"]]
-        for what, found, should in (
-            ("incidents", len(result.incidents), expected.incidents),
+        way = (
             ("kept", kept, sorted(expected.kept)),
             ("taken back", len(undone), expected.undone),
             ("approvals", len(result.approvals), expected.approvals),
+        )
+        for what, found, should in (
+            ("incidents", len(result.incidents), expected.incidents),
+            *(way if self._exactly else ()),
         ):
             if found != should:
                 problems.append(f"{what}: {found}, should be {should}")
+        ends = _LOST if self.scenario.right_end is RightEnd.TOLD else _OVER
         for detail in result.incidents:
-            if detail["incident"]["state"] not in _OVER:
+            if detail["incident"]["state"] not in ends:
                 problems.append(
                     f"{detail['incident']['id']} is {detail['incident']['state']}: {detail['incident']['reason']}"
                 )
@@ -198,6 +241,11 @@ class Play:
         return problems
 
     def _time(self) -> None:
+        first = self._deliveries()[:1]
+        if first:
+            waited_s = (first[0].at - self._injected_at).total_seconds()
+            self.result.fault_to_alert_s = round(waited_s * self._ground.pace, 1)
+            self.result.told_at = first[0].at
         if not self.result.incidents:
             return
         detail = self.result.incidents[0]
@@ -207,7 +255,7 @@ class Play:
         self.result.alert_to_resolved_s = _since(told, detail, ("Kept", "Cleared"))
 
     async def _recover(self, before: Objects) -> None:
-        if not self.result.ok:
+        if not self.result.ok or self.scenario.right_end is RightEnd.TOLD:
             for detail in self.result.incidents:
                 await self._stage.close(detail["incident"]["id"])
         await self.scenario.recover(self._ground)
@@ -216,6 +264,18 @@ class Play:
 
     def _of_the_wall(self, seconds: float) -> float:
         return seconds / self._ground.pace
+
+
+@asynccontextmanager
+async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do this meanwhile, and end it. Raises what it raised."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def _merged(detail: Detail) -> bool:

@@ -1,5 +1,6 @@
 """`primum eval …`: what holds when things break. What a command does is imported when it is called."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,31 @@ evaluate = typer.Typer(
 @evaluate.callback()
 def everything() -> None:
     """Break things on purpose, and count."""
+
+
+@evaluate.command(
+    epilog="Example: primum eval run --only wrong-image --only quota-exceeded --seed 7 --report report.html"
+)
+def run(  # noqa: PLR0913 - one parameter an option
+    *,
+    on: Annotated[str, typer.Option(help="The ground: lab, or kubernetes.")] = "lab",
+    only: Annotated[list[str] | None, typer.Option(help="Only this scenario; repeatable.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws names, targets and noise; printed.")] = None,
+    variants: Annotated[
+        int, typer.Option(min=1, help="Of each scenario: another shop, another service, other noise beside it.")
+    ] = 1,
+    report: Annotated[Path | None, typer.Option(help="Write a page with plots, too.", metavar="FILE.html")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the last run on this ground.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Make each fault there is, and judge by its truth what Primum did about it; status 1 unless all end as they must.
+
+    Found, blamed on the right object, named, mended or rightly left to a person; read from Primum's ledger and from the
+    cluster, never from what it says of itself. About half a minute a scenario.
+    """
+    from eval import run as it
+
+    raise typer.Exit(it.main(it.Options(on, tuple(only or ()), seed, variants, as_json, report, resume)))
 
 
 @evaluate.command(epilog="Example: primum eval crash --only mitigator --seed 7 --json")
