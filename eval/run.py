@@ -81,7 +81,7 @@ def main(options: Options) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped; to go on: primum eval run --on {on} --resume\n")
         return stopping.STOPPED
-    result = {
+    result: dict[str, Any] = {
         "on": on,
         "seed": finished.seed,
         "variants": finished.variants,
@@ -96,9 +96,10 @@ def main(options: Options) -> int:
 
 
 def _ground(name: str) -> GroundName:
-    for known in get_args(GroundName):
-        if name == known:
-            return known
+    known: tuple[GroundName, ...] = get_args(GroundName)
+    for one in known:
+        if name == one:
+            return one
     raise PrimumError(f"there is no ground {name!r}", advice=f"choose {' or '.join(get_args(GroundName))}")
 
 
