@@ -81,6 +81,9 @@ class Settings:
 class Site(Ground, Protocol):
     """A ground that a Primum can be put before."""
 
+    renews: bool
+    """Whether `renew` gives another shop, which nobody has a history with."""
+
     async def settings(self, folder: Path) -> Settings:
         """Say where the cluster and its metrics are, and how fast time runs; files that takes are written there."""
 

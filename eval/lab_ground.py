@@ -90,6 +90,8 @@ class WorldGround:
 class LabGround(WorldGround):
     """A lab that is served over HTTP; `lab` is for those who measure what only it can show."""
 
+    renews = False
+
     def __init__(self, lab: Lab, operator: Operator) -> None:
         super().__init__(lab, operator)
         self.lab = lab

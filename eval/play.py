@@ -222,11 +222,8 @@ class Play:
             ("taken back", len(undone), expected.undone),
             ("approvals", len(result.approvals), expected.approvals),
         )
-        for what, found, should in (
-            ("incidents", len(result.incidents), expected.incidents),
-            *(way if self._exactly else ()),
-        ):
-            if found != should:
+        for what, found, should in (("incidents", len(result.incidents), expected.incidents), *way):
+            if self._exactly and found != should:
                 problems.append(f"{what}: {found}, should be {should}")
         ends = _LOST if self.scenario.right_end is RightEnd.TOLD else _OVER
         for detail in result.incidents:

@@ -152,16 +152,21 @@ class Evaluation:
         return any((row["scenario"], row["variant"]) == (case.kind.name, case.variant) for row in self._finished.rows)
 
     async def _play(self, cases: Sequence[Case], task: TaskID) -> None:
-        """Play these one after the other, until one breaks off: whoever comes next gets everything anew."""
-        seed = self._finished.seed + cases[0].variant
-        playable = [case for case in cases if self._on not in case.kind.not_on]
+        """Play of these what can be played on one ground; until one breaks off, for it leaves nothing to rely on."""
         for case in cases:
-            if case not in playable:
+            if self._on in case.kind.not_on:
                 self._finish(_skipped(case, self._on), task)
+        playable = [case for case in cases if self._on not in case.kind.not_on]
         if not playable:
             return
-        async with opening(self._on)(seed) as ground, Stage(ground) as stage:
+        hit = set[str]()
+        async with opening(self._on)(self._finished.seed + cases[0].variant) as ground, Stage(ground) as stage:
             for case in playable:
+                scenario, _, _ = case.cast(self._finished.seed)
+                whom = {scenario.role, scenario.other} - {""}
+                if not ground.renews and hit & whom:
+                    continue  # Primum yields after some transactions of a workload: a scenario is to be its first one
+                hit |= whom
                 self._bar.update(task, description=case.name)
                 row = await self._row(case, stage)
                 self._finish(row, task)

@@ -53,6 +53,11 @@ class Said:
     steps: int = 0
     """Changes that it meant to write."""
 
+    @property
+    def idle(self) -> bool:
+        """Opened and over again, with nothing said and nothing done: noise that was left alone."""
+        return not self.code and not self.runbooks and self.told_at is None
+
 
 @dataclass
 class Row:
@@ -145,8 +150,8 @@ def judge(row: Row, truth: Sequence[Wanted], incidents: Sequence[Said], told_at:
     `told_at` is when the webhook took the fault's first alert: Primum's time begins there.
     """
     row.truth = [_in_words(one.code, one.object) for one in truth]
-    row.said = [_in_words(one.code, one.object) if one.code else "nothing" for one in incidents]
-    row.incidents = len(incidents)
+    row.said = [_in_words(one.code, one.object) if one.code else "nothing" for one in incidents if not one.idle]
+    row.incidents, incidents = len(incidents), [one for one in incidents if not one.idle]
     row.runbooks = [name for one in incidents for name in one.runbooks]
     row.actions, row.undos = len(row.runbooks), sum(one.undos for one in incidents)
     row.steps = sum(one.steps for one in incidents)
