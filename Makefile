@@ -65,7 +65,7 @@ schemas: venv ## Write the JSON Schemas and the AsyncAPI document of all formats
 recording: venv ## Record the ledger of a run, for every later version to read: NAME=0002-what-is-new
 	@$(BIN)/python -m eval.recording "$(NAME)"
 
-figures: venv ## Measure everything on docs/reliability.md again (ONLY="ingest memory" for some); more than an hour
+figures: venv ## Measure everything on docs/reliability.md and docs/evaluation.md again (ONLY="ingest memory" for some); more than an hour
 	@$(BIN)/python docs/measure.py $(ONLY)
 
 lock: ## Resolve the dependencies again into requirements.lock (needs uv; UPGRADE=--upgrade takes newer versions)

@@ -1,4 +1,4 @@
-"""Runs the commands behind docs/reliability.md, keeps what they printed, and writes the page's tables from that.
+"""Runs the commands behind the pages of figures, keeps what they printed, and writes the pages' tables from that.
 
 `make figures` runs all of them, `make figures ONLY="ingest memory"` some; the machine should have nothing else to do.
 What a command printed stands in docs/figures, so that every number on the page can be looked up.
@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, NamedTuple
 
-PAGE: Final = Path(__file__).parent / "reliability.md"
+PAGES: Final = tuple(Path(__file__).parent / name for name in ("reliability.md", "evaluation.md"))
 FIGURES: Final = Path(__file__).parent / "figures"
 _PART: Final = re.compile(r"(<!-- measured: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ONE_DECIMAL_FROM: Final = 100
@@ -180,6 +181,56 @@ def found_out(kept: Sequence[Recording]) -> str:
     return table(rows, ("command", "exit_status", "it_counted"))
 
 
+def by_scenario(kept: Sequence[Recording]) -> str:
+    """Draw the scenarios of each ground, the variants of one added up; beneath it what all of them came to."""
+    return "\n\n".join(_ground(each.result) for each in kept)
+
+
+def _ground(result: Result) -> str:
+    judged = ("detected", "localized", "named", "named_at_once", "mitigated")
+    rows = [
+        {
+            "scenario": name,
+            "played": len(played),
+            "as it must be": sum(row["ok"] for row in played),
+            **{mark: _of([row[mark] for row in played]) for mark in judged},
+            **{count: sum(row[count] for row in played) for count in ("residue", "actions", "undos")},
+            **{time: _middle([row[time] for row in played]) for time in ("t_detect_s", "t_diagnose_s", "t_mitigate_s")},
+        }
+        for name, played in _by_name([row for row in result["rows"] if not row["skipped"]]).items()
+    ]
+    found = result["summary"]
+    seconds = ("t_detect_s", "t_diagnose_s", "t_mitigate_s")
+    counted = ("scenario", "played", "as it must be", *judged, "residue", "actions", "undos", *seconds)
+    red = [f"- {row['scenario']}: {_why(row)}" for row in result["rows"] if not row["ok"]]
+    ended = f"{found['passed']} of {found['played']} ended as they must, with {found['tokens']} tokens."
+    return "\n\n".join([table(rows, counted), ended, *(["\n".join(red)] if red else [])])
+
+
+def _by_name(rows: Sequence[Result]) -> Mapping[str, Sequence[Result]]:
+    named: dict[str, list[Result]] = {}
+    for row in rows:
+        named.setdefault(row["scenario"], []).append(row)
+    return named
+
+
+def _of(found: Sequence[bool | None]) -> str:
+    judged = [one for one in found if one is not None]
+    return f"{sum(judged)}/{len(judged)}" if judged else ""
+
+
+def _middle(found: Sequence[float | None]) -> float | None:
+    known = [one for one in found if one is not None]
+    return median(known) if known else None
+
+
+def _why(row: Result) -> str:
+    if row["skipped"] or row["error"]:
+        return f"not played: {row['skipped']}" if row["skipped"] else f"broke off: {row['error']}"
+    wrong = [f"it said {', '.join(row['said']) or 'nothing'} of {', '.join(row['truth'])}"] if not row["named"] else []
+    return "; ".join([*wrong, *(problem[:160] for problem in row["problems"][:2])]) or "not as it must be"
+
+
 def _said(result: Result) -> str:
     told = Counter[str]()
     for row in (*result.get("rows", ()), result):
@@ -222,6 +273,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         found_out,
         status=1,
     ),
+    "scenarios": Measurement(["eval run --on lab --seed 1 --variants 3"], by_scenario, status=None),
 }
 
 
@@ -291,7 +343,8 @@ def main(names: Sequence[str]) -> int:
     wrong = [each for name in names or MEASUREMENTS for each in run(name) if not ended_well(name, each)]
     for each in wrong:
         sys.stderr.write(f"exit status {each.status}: primum {each.command}\n")
-    PAGE.write_text(drawn(PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(drawn(page.read_text()))
     return int(bool(wrong))
 
 

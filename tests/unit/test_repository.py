@@ -29,6 +29,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "architecture.md",
     ROOT / "docs" / "reliability.md",
+    ROOT / "docs" / "evaluation.md",
     *(ROOT / "docs/adr").iterdir(),
 ]
 
@@ -174,13 +175,13 @@ def test_the_role_for_observing_reads_what_primum_reads_and_nothing_more() -> No
 
 def test_the_figures_on_the_page_are_those_that_were_measured() -> None:
     """Nobody types a figure: the page is what `make figures` makes of what the commands printed."""
-    page = measure.PAGE.read_text()
-    assert page == measure.drawn(page), "run `make figures`"
+    for page in (page.read_text() for page in measure.PAGES):
+        assert page == measure.drawn(page), "run `make figures`"
 
 
 def test_every_measurement_stands_on_the_page_and_ended_as_it_must() -> None:
     """A table of a run that failed, or a defect on purpose that nothing saw, is no figure to show."""
     for name, measurement in measure.MEASUREMENTS.items():
-        assert f"<!-- measured: {name} -->" in measure.PAGE.read_text()
+        assert f"<!-- measured: {name} -->" in "".join(page.read_text() for page in measure.PAGES)
         assert [each.command for each in measure.kept(name)] in ([], list(measurement.commands))
         assert [each.command for each in measure.kept(name) if not measure.ended_well(name, each)] == []
