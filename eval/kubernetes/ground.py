@@ -39,6 +39,7 @@ class KubernetesGround:
 
     name: GroundName = "kubernetes"
     pace = 1.0
+    renews = True
     nodes: NodeFaults | None = None
 
     def __init__(self, place: Standing, relay: Relay, accounts: Mapping[str, Account]) -> None:
