@@ -4,21 +4,37 @@ from collections.abc import Sequence
 from typing import Final
 
 from eval.scenarios.alert_storm import AlertStorm
+from eval.scenarios.anti_affinity import AntiAffinity
 from eval.scenarios.config_map_missing import ConfigMapMissing
+from eval.scenarios.cpu_limit_too_low import CpuLimitTooLow
+from eval.scenarios.good_deploy import GoodDeploy
 from eval.scenarios.gray_node import GrayNode
 from eval.scenarios.healed_before import HealedBefore
 from eval.scenarios.healthy import Healthy
+from eval.scenarios.init_container_hangs import InitContainerHangs
+from eval.scenarios.liveness_path import LivenessPath
+from eval.scenarios.load_spike import LoadSpike
 from eval.scenarios.memory_limit import MemoryLimit
 from eval.scenarios.misleading_rollout import MisleadingRollout
+from eval.scenarios.missing_claim import MissingClaim
+from eval.scenarios.missing_service_account import MissingServiceAccount
 from eval.scenarios.no_such_node import NoSuchNode
 from eval.scenarios.quota_exceeded import QuotaExceeded
 from eval.scenarios.readiness_port import ReadinessPort
+from eval.scenarios.red_herring import RedHerring
+from eval.scenarios.requests_too_large import RequestsTooLarge
+from eval.scenarios.scaled_to_zero import ScaledToZero
 from eval.scenarios.scenario import Scenario
+from eval.scenarios.secret_missing import SecretMissing
 from eval.scenarios.slow_dependency import SlowDependency
+from eval.scenarios.two_faults import TwoFaults
+from eval.scenarios.wrong_address import WrongAddress
+from eval.scenarios.wrong_command import WrongCommand
 from eval.scenarios.wrong_credentials import WrongCredentials
 from eval.scenarios.wrong_image import WrongImage
 from eval.scenarios.wrong_port import WrongPort
 from eval.scenarios.wrong_selector import WrongSelector
+from eval.scenarios.wrong_service_port import WrongServicePort
 
 SCENARIOS: Final[Sequence[type[Scenario]]] = (
     WrongImage,
@@ -36,4 +52,20 @@ SCENARIOS: Final[Sequence[type[Scenario]]] = (
     MisleadingRollout,
     GrayNode,
     AlertStorm,
+    SecretMissing,
+    RequestsTooLarge,
+    CpuLimitTooLow,
+    WrongServicePort,
+    WrongAddress,
+    LivenessPath,
+    WrongCommand,
+    InitContainerHangs,
+    ScaledToZero,
+    MissingServiceAccount,
+    MissingClaim,
+    AntiAffinity,
+    LoadSpike,
+    RedHerring,
+    TwoFaults,
+    GoodDeploy,
 )
