@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from eval import stopping
-from eval.ground import Site
-from eval.lab_ground import lab_ground
+from eval.ground import GroundName, Site
+from eval.grounds import named, opening
+from eval.lab_ground import LabGround
 from eval.logbook import read_logbook
 from eval.play import Play, Result
 from eval.sabotage import ORGANS, WRITES
@@ -43,6 +44,7 @@ CLOSES_WITHIN_S: Final = 20.0
 class Options:
     """What `primum demo` was asked for."""
 
+    on: str = "lab"
     seed: int | None = None
     seeds: int = 1
     only: tuple[str, ...] = ()
@@ -85,9 +87,10 @@ class Run:
         }
 
 
-def cast(seed: int, only: Sequence[str] = ()) -> list[Scenario]:
+def cast(seed: int, only: Sequence[str] = (), on: GroundName = "lab") -> list[Scenario]:
     """Draw the order of the scenarios and whom each hits; no service is hit twice as long as there are others."""
-    return draw(random.Random(seed), [kind for kind in SCENARIOS if not only or kind.name in only])
+    wanted = [kind for kind in SCENARIOS if (not only or kind.name in only) and on not in kind.not_on]
+    return draw(random.Random(seed), wanted)
 
 
 def draw(rng: random.Random, kinds: Sequence[type[Scenario]]) -> list[Scenario]:
@@ -115,6 +118,12 @@ def main(options: Options) -> int:
     known = [kind.name for kind in SCENARIOS]
     if unknown := [name for name in options.only if name not in known]:
         raise PrimumError(f"there is no scenario {unknown[0]!r}", advice=f"choose among {', '.join(known)}")
+    on = named(options.on)
+    if on != "lab" and options.sabotage == WRITES:
+        raise PrimumError("only the lab can drop writes", advice="leave --on out, or choose another organ")
+    if options.only and not cast(1, options.only, on):
+        raise PrimumError(f"none of these can be played on {on}", advice="leave --on out")
+    opening(on)
     try:
         runs = stopping.run(_runs(options))
     except KeyboardInterrupt:
@@ -157,10 +166,11 @@ async def _run(seed: int, options: Options) -> Run:
     clock, run = SystemClock(), Run(seed)
     began_s = clock.monotonic_s()
     organs = ORGANS[options.sabotage] if options.sabotage else None
-    scenarios = cast(seed, options.only)
+    on = named(options.on)
+    scenarios = cast(seed, options.only, on)
     with Screen(seed, scenarios, quiet=options.as_json) as screen:
-        async with lab_ground(seed) as ground, Stage(ground, organs) as stage:
-            if options.sabotage == WRITES:
+        async with opening(on)(seed) as ground, Stage(ground, organs) as stage:
+            if options.sabotage == WRITES and isinstance(ground, LabGround):
                 ground.lab.faults.drop_writes()
             screen.on_stage(stage)
             for scenario in scenarios:

@@ -1,7 +1,18 @@
 """The grounds there are, by name."""
 
+from typing import get_args
+
 from eval.ground import GroundName, Opening
 from eval.lab_ground import lab_ground
+
+
+def named(name: str) -> GroundName:
+    """Return the ground that is called so. Raises PrimumError for a name that none has."""
+    known: tuple[GroundName, ...] = get_args(GroundName)
+    for one in known:
+        if name == one:
+            return one
+    raise PrimumError(f"there is no ground {name!r}", advice=f"choose {' or '.join(known)}")
 
 
 def opening(on: GroundName) -> Opening:

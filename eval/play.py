@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from eval.ground import Site
+from eval.ground import GroundName, Site
 from eval.lab.alertmanager import Delivery
 from eval.oracles import Objects, failing_ratio, remove_others, residue, restore, written_objects
 from eval.scenarios.noise import SILENCE, Noise
@@ -15,8 +15,8 @@ from eval.scenarios.scenario import RightEnd, Scenario
 from eval.stage import Stage
 from shared.ports.clock import Clock
 
-ENDS_WITHIN_S: Final = 900.0
-"""Of the ground's time, as the next two; on a busy machine a lab needs much of it."""
+ENDS_WITHIN_S: Final[Mapping[GroundName, float]] = {"lab": 900.0, "kubernetes": 420.0}
+"""Of the ground's time, as the next three; on a busy machine a lab, which is fast, needs much of it."""
 CLOSED_WITHIN_S: Final = 300.0
 SERVED_FOR_S: Final = 12.0
 RESTS_WITHIN_S: Final = 90.0
@@ -108,6 +108,7 @@ class Play:
         self._noise, self._beside = noise, beside
         self._ground: Site = stage.ground
         self.result = Result(scenario.name, scenario.title, scenario.role)
+        self._promised = scenario.distinct_alerts(stage.ground.name)
         self._known: set[str] = set()
         self._injected_at = clock.now()
         self._delivered = 0
@@ -122,7 +123,7 @@ class Play:
         try:
             await self._noise.before(ground, self._beside)
             await self.scenario.prepare(ground)
-            await ground.until(ground.at_rest, ENDS_WITHIN_S)
+            await ground.until(ground.at_rest, ENDS_WITHIN_S[ground.name])
             before, began_s = await written_objects(ground.operator), self._clock.monotonic_s()
             self._injected_at = self._clock.now()
             async with _going_on(self._noise.beside(ground, self._beside)):
@@ -155,7 +156,7 @@ class Play:
     async def _watch(self, began_s: float) -> AsyncIterator[None]:
         while not await self._ended():
             yield
-            if self._clock.monotonic_s() - began_s > (within_s := self._of_the_wall(ENDS_WITHIN_S)):
+            if self._clock.monotonic_s() - began_s > (within_s := self._of_the_wall(ENDS_WITHIN_S[self._ground.name])):
                 self.result.problems.append(f"not over within {within_s:g} s")
                 return
             await self._clock.sleep(LOOK_EVERY_S)
@@ -172,7 +173,7 @@ class Play:
         states = [detail["incident"]["state"] for detail in result.incidents]
         if any(state in _LOST for state in states):
             return True
-        enough = len(states) >= expected.incidents and result.distinct_alerts >= expected.distinct_alerts
+        enough = len(states) >= expected.incidents and result.distinct_alerts >= self._promised
         return enough and all(state in _OVER for state in states) and await self._ground.at_rest()
 
     async def _approve(self, detail: Detail) -> None:
@@ -231,8 +232,8 @@ class Play:
                 problems.append(
                     f"{detail['incident']['id']} is {detail['incident']['state']}: {detail['incident']['reason']}"
                 )
-        if result.distinct_alerts < expected.distinct_alerts:
-            problems.append(f"only {result.distinct_alerts} alerts, the scenario promises {expected.distinct_alerts}")
+        if result.distinct_alerts < self._promised:
+            problems.append(f"only {result.distinct_alerts} alerts, the scenario promises {self._promised}")
         if any(not (plan["diff"] and plan["undo"] and plan["blast_radius"]) for plan in result.approvals):
             problems.append("an approval was asked for without saying what would be done")
         return problems

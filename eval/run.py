@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from eval import report, score, stopping
 from eval.finished import Finished
 from eval.ground import GroundName, Site
-from eval.grounds import opening
+from eval.grounds import named, opening
 from eval.logbook import read_bus
 from eval.play import Play
 from eval.scenarios.noise import NOISES, bystander
@@ -68,7 +68,7 @@ class Case:
 
 def main(options: Options) -> int:
     """Play them; 0 if each ended as its truth says, 1 if not, 130 after Ctrl-C. Raises PrimumError."""
-    on = _ground(options.on)
+    on = named(options.on)
     if unknown := [name for name in options.only if name not in {kind.name for kind in SCENARIOS}]:
         known = ", ".join(kind.name for kind in SCENARIOS)
         raise PrimumError(f"there is no scenario {unknown[0]!r}", advice=f"choose among {known}")
@@ -93,14 +93,6 @@ def main(options: Options) -> int:
         sys.stderr.write(f"the report is in {options.report}\n")
     sys.stdout.write(json.dumps(result, indent=2) + "\n" if options.as_json else table(result) + "\n")
     return 0 if result["summary"]["ok"] else 1
-
-
-def _ground(name: str) -> GroundName:
-    known: tuple[GroundName, ...] = get_args(GroundName)
-    for one in known:
-        if name == one:
-            return one
-    raise PrimumError(f"there is no ground {name!r}", advice=f"choose {' or '.join(get_args(GroundName))}")
 
 
 def _finished(options: Options, on: GroundName) -> Finished:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from eval.ground import Ground
+from eval.ground import Ground, GroundName
 from eval.scenarios.scenario import Blame, Expected, Scenario, patch_container
 
 TOLD_WITHIN_S = 400.0
@@ -18,11 +18,13 @@ class AlertStorm(Scenario):
         Blame("service-target-port-mismatch", "Service"),
         Blame("image-pull-failed", "Deployment", "other"),
     )
-    expected: ClassVar[Expected] = Expected(
-        incidents=2, kept=("fix-service-port", "roll-back-deployment"), distinct_alerts=200
-    )
+    expected: ClassVar[Expected] = Expected(incidents=2, kept=("fix-service-port", "roll-back-deployment"))
     roles: ClassVar[Sequence[str]] = ("store",)
     others: ClassVar[Sequence[str]] = ("payment", "shipping")
+
+    def distinct_alerts(self, on: GroundName) -> int:
+        """A storm: the lab's users come by ten routes from four zones."""
+        return 200 if on == "lab" else 10
 
     async def inject(self, ground: Ground) -> None:
         """Break the deepest dependency's port; when its storm is under way, deploy a wrong image elsewhere."""

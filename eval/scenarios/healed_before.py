@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from eval.ground import Ground
+from eval.ground import Ground, GroundName
 from eval.scenarios.scenario import Blame, Expected, RightEnd, Scenario
 
 LATE_S = 70.0
@@ -34,6 +34,11 @@ class HealedBefore(Scenario):
 
         await ground.until(kill_until_it_fires, COMES_WITHIN_S)
         await ground.until(ground.complete, COMES_WITHIN_S)
+
+    def distinct_alerts(self, on: GroundName) -> int:
+        """The one that came late."""
+        del on
+        return 1
 
     async def recover(self, ground: Ground) -> None:
         """Let Alertmanager be prompt again."""

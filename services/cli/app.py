@@ -220,6 +220,7 @@ def diagnose(  # noqa: PLR0913 - one parameter an option
 @app.command(epilog="Example: primum demo --seed 7 --json; exit status 1 if anything ended otherwise than it should")
 def demo(  # noqa: PLR0913 - one parameter an option
     *,
+    on: Annotated[str, typer.Option(help="The cluster that is broken: lab, which is embedded, or kubernetes.")] = "lab",
     seed: Annotated[int | None, typer.Option(help="Draws names, targets, order and noise; printed.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="So many seeds in a row, from `--seed` on.")] = 1,
     only: Annotated[list[str] | None, typer.Option(help="Only this scenario; may be repeated.")] = None,
@@ -234,6 +235,7 @@ def demo(  # noqa: PLR0913 - one parameter an option
     from eval import demo as it
 
     options = it.Options(
+        on=on,
         seed=seed,
         seeds=seeds,
         only=tuple(only or ()),

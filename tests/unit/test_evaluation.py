@@ -1,0 +1,99 @@
+"""A run of the evaluation: what a seed draws, what a file of finished rows keeps, and what the page shows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval import report
+from eval.finished import Finished
+from eval.run import Case, Options, main, table
+from eval.scenarios.noise import NOISES
+from eval.scenarios.registry import SCENARIOS
+from eval.scenarios.scenario import SERVED, Scenario
+from eval.score import Row, summary
+from shared.domain.errors import PrimumError
+
+
+def a_row(**known: Any) -> dict[str, Any]:
+    return vars(Row("wrong-image", 0, **known))
+
+
+def a_result(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"on": "lab", "seed": 7, "variants": 1, "rows": list(rows), "summary": summary(rows)}
+
+
+@pytest.mark.parametrize("kind", SCENARIOS, ids=lambda kind: kind.name)
+def test_variants_hit_others_beside_noise_that_hits_none_of_them(kind: type[Scenario]) -> None:
+    """As many as there are roles; the same seed draws the same."""
+    drawn = [Case(kind, variant).cast(7) for variant in range(len(kind.roles))]
+    assert {scenario.role for scenario, _, _ in drawn} == set(kind.roles)
+    assert [noise for _, noise, _ in drawn[:3]] == list(NOISES)[: len(drawn)]
+    assert all(beside in SERVED and beside not in (one.role, one.other) for one, _, beside in drawn)
+    again = [Case(kind, variant).cast(7) for variant in range(len(kind.roles))]
+    assert [(one.role, one.other, one.rng.random()) for one, _, _ in drawn] == [
+        (one.role, one.other, one.rng.random()) for one, _, _ in again
+    ]
+
+
+def test_a_run_goes_on_with_what_is_finished(tmp_path: Path) -> None:
+    """With its seed and its choice; what broke off is played again."""
+    run = Finished.new(tmp_path, "lab", 7, 2, ["wrong-image", "healthy"])
+    run.add(a_row(ok=True))
+    run.add(a_row(error="RuntimeError: the lab fell over"))
+
+    again = Finished.of_the_last(tmp_path, "lab")
+
+    assert (again.seed, again.variants, again.only) == (7, 2, ("wrong-image", "healthy"))
+    assert [row["error"] for row in again.rows] == [""]
+
+
+def test_there_must_be_something_to_go_on_with(tmp_path: Path) -> None:
+    """A run on another ground is not this one."""
+    Finished.new(tmp_path, "lab", 7, 1, [])
+    with pytest.raises(PrimumError, match="no run on kubernetes"):
+        Finished.of_the_last(tmp_path, "kubernetes")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options(on="moon"), "there is no ground 'moon': choose lab or kubernetes"),
+        (Options(only=("earthquake",)), "there is no scenario 'earthquake': choose among wrong-image"),
+    ],
+)
+def test_what_cannot_be_played_is_said_before_anything_starts(options: Options, said: str) -> None:
+    """In a line."""
+    with pytest.raises(PrimumError, match=said):
+        main(options)
+
+
+def test_the_page_shows_every_row_and_runs_nothing_that_a_log_said() -> None:
+    """What Primum, a cluster or an error said is text."""
+    shown = report.page(
+        a_result(
+            a_row(named=False, truth=["image-pull-failed at x"], problems=["<script>alert(1)</script>"]),
+            a_row(skipped="it has no nodes"),
+            a_row(ok=True, t_detect_s=0.2, t_diagnose_s=0.5, t_mitigate_s=3.0),
+            a_row(error="RuntimeError: it fell over"),
+        )
+    )
+    assert "1 of 3 scenarios ended as they must" in shown
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "not played: it has no nodes" in shown
+    assert "broke off: RuntimeError: it fell over" in shown
+    assert shown.count("<circle") == 3
+
+
+def test_the_scale_of_times_is_logarithmic_and_ends_at_its_ends() -> None:
+    """A tenth, one and ten seconds are as far from each other."""
+    assert report.at(1.0) - report.at(0.1) == pytest.approx(report.at(10.0) - report.at(1.0), abs=0.2)
+    assert (report.at(0.0001), report.at(99999.0)) == (0.0, report.WIDTH)
+
+
+def test_the_table_says_why_a_row_is_red() -> None:
+    """And what all of them came to."""
+    shown = table(a_result(a_row(ok=True), a_row(named=False, mitigated=False, problems=["users wait"])))
+    assert "not named, mitigated; users wait" in shown
+    assert "1 of 2 ended as they must; seed 7" in shown
