@@ -12,7 +12,7 @@ class CpuLimitTooLow(Scenario):
 
     name: ClassVar[str] = "cpu-limit-too-low"
     title: ClassVar[str] = "a CPU limit lowered until the work does not get done"
-    truth: ClassVar[Sequence[Blame]] = (Blame("cpu-saturated", "Deployment"),)
+    truth: ClassVar[Sequence[Blame]] = (Blame("cpu-limit-too-low", "Deployment"),)
     expected: ClassVar[Expected] = Expected(kept=("restore-resources",))
     roles: ClassVar[Sequence[str]] = SERVED
 

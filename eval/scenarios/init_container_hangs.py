@@ -12,7 +12,7 @@ class InitContainerHangs(Scenario):
 
     name: ClassVar[str] = "init-container-hangs"
     title: ClassVar[str] = "a rollout whose init container waits for ever"
-    truth: ClassVar[Sequence[Blame]] = (Blame("init-container-stuck", "Deployment"),)
+    truth: ClassVar[Sequence[Blame]] = (Blame("init-container-hanging", "Deployment"),)
     expected: ClassVar[Expected] = Expected(kept=("roll-back-deployment",))
     roles: ClassVar[Sequence[str]] = SERVED
     not_on: ClassVar[Mapping[GroundName, str]] = {"lab": "it does not model init containers"}

@@ -5,6 +5,7 @@ from typing import Final
 
 from eval.scenarios.alert_storm import AlertStorm
 from eval.scenarios.anti_affinity import AntiAffinity
+from eval.scenarios.claim_unbound import ClaimUnbound
 from eval.scenarios.config_map_missing import ConfigMapMissing
 from eval.scenarios.cpu_limit_too_low import CpuLimitTooLow
 from eval.scenarios.good_deploy import GoodDeploy
@@ -12,6 +13,7 @@ from eval.scenarios.gray_node import GrayNode
 from eval.scenarios.healed_before import HealedBefore
 from eval.scenarios.healthy import Healthy
 from eval.scenarios.init_container_hangs import InitContainerHangs
+from eval.scenarios.limit_range import LimitRange
 from eval.scenarios.liveness_path import LivenessPath
 from eval.scenarios.load_spike import LoadSpike
 from eval.scenarios.memory_limit import MemoryLimit
@@ -27,6 +29,7 @@ from eval.scenarios.scaled_to_zero import ScaledToZero
 from eval.scenarios.scenario import Scenario
 from eval.scenarios.secret_missing import SecretMissing
 from eval.scenarios.slow_dependency import SlowDependency
+from eval.scenarios.taint import Taint
 from eval.scenarios.two_faults import TwoFaults
 from eval.scenarios.wrong_address import WrongAddress
 from eval.scenarios.wrong_command import WrongCommand
@@ -68,4 +71,7 @@ SCENARIOS: Final[Sequence[type[Scenario]]] = (
     RedHerring,
     TwoFaults,
     GoodDeploy,
+    Taint,
+    LimitRange,
+    ClaimUnbound,
 )

@@ -12,7 +12,7 @@ class RequestsTooLarge(Scenario):
 
     name: ClassVar[str] = "requests-too-large"
     title: ClassVar[str] = "a rollout that asks for more memory than any node has"
-    truth: ClassVar[Sequence[Blame]] = (Blame("insufficient-resources", "Deployment"),)
+    truth: ClassVar[Sequence[Blame]] = (Blame("requests-too-large", "Deployment"),)
     expected: ClassVar[Expected] = Expected(kept=("roll-back-deployment",))
     roles: ClassVar[Sequence[str]] = SERVED
 

@@ -12,7 +12,7 @@ class WrongCommand(Scenario):
 
     name: ClassVar[str] = "wrong-command"
     title: ClassVar[str] = "a rollout that starts a program which is not in its image"
-    truth: ClassVar[Sequence[Blame]] = (Blame("crash-loop", "Deployment"),)
+    truth: ClassVar[Sequence[Blame]] = (Blame("command-not-found", "Deployment"),)
     expected: ClassVar[Expected] = Expected(kept=("roll-back-deployment",))
     roles: ClassVar[Sequence[str]] = SERVED
     not_on: ClassVar[Mapping[GroundName, str]] = {"lab": "it does not model what is in an image"}
