@@ -21,6 +21,7 @@ from eval.scenarios.misleading_rollout import MisleadingRollout
 from eval.scenarios.missing_claim import MissingClaim
 from eval.scenarios.missing_service_account import MissingServiceAccount
 from eval.scenarios.no_such_node import NoSuchNode
+from eval.scenarios.pull_secret_missing import PullSecretMissing
 from eval.scenarios.quota_exceeded import QuotaExceeded
 from eval.scenarios.readiness_port import ReadinessPort
 from eval.scenarios.red_herring import RedHerring
@@ -74,4 +75,5 @@ SCENARIOS: Final[Sequence[type[Scenario]]] = (
     Taint,
     LimitRange,
     ClaimUnbound,
+    PullSecretMissing,
 )

@@ -8,7 +8,7 @@ from eval.scenarios.scenario import SERVED, Blame, Expected, RightEnd, Scenario
 
 
 class Taint(Scenario):
-    """Somebody reserves the nodes for batch work and forgets who lives there; what runs stays, what is replaced waits."""
+    """Somebody reserves the nodes for batch work, and forgets who lives there: what is replaced waits."""
 
     name: ClassVar[str] = "taint-not-tolerated"
     title: ClassVar[str] = "all nodes reserved for something else, and pods that must find a new place"
