@@ -135,11 +135,15 @@ class Operator:
         whole = {"apiVersion": resource.api_version, "kind": kind, **body}
         return await self._ask("PUT", resource.path(meta.get("namespace"), meta["name"]), whole)
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete it, with what it owns, in the background; what is gone already is as it should be."""
+    async def delete(self, kind: str, namespace: str, name: str, grace_s: int | None = None) -> None:
+        """Delete it, with what it owns, in the background; what is gone already is as it should be.
+
+        A pod is given its own grace, unless another one is named.
+        """
         resource = await self._resource(kind)
         try:
-            await self._ask("DELETE", resource.path(namespace, name), {"propagationPolicy": "Background"})
+            grace = {} if grace_s is None else {"gracePeriodSeconds": grace_s}
+            await self._ask("DELETE", resource.path(namespace, name), {"propagationPolicy": "Background", **grace})
         except OperatorRefusedError as refused:
             if refused.code != httpx.codes.NOT_FOUND:
                 raise
