@@ -35,9 +35,7 @@ func main() {
 // run serves until the context ends, and then leaves as it was told to.
 func run(ctx context.Context, settings Settings, log *Log) error {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
+	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	clients := NewClients(settings, requests.New(registry), log)
 	service := NewService(settings, clients, registry, log)
 	log.Info("starting, will listen on %s", settings.Listen)

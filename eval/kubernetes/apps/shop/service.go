@@ -67,8 +67,8 @@ func (s *Service) Handler() http.Handler {
 	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "live") })
 	mux.HandleFunc("GET /ready", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("POST /jobs/next", s.jobs.next)
-	mux.HandleFunc("/", s.answer)
+	mux.HandleFunc("POST /jobs/next", s.renewing(s.jobs.next))
+	mux.HandleFunc("/", s.renewing(s.answer))
 	return mux
 }
 
@@ -83,11 +83,21 @@ func (s *Service) ready(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
+// renewing lets clients connect anew from time to time: else each would stay with the pod that it found first.
+func (s *Service) renewing(answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.leaving.Load() || connectionOf(r).isOlderThan(s.settings.ConnectionAge) {
+			w.Header().Set("Connection", "close")
+		}
+		answer(w, r)
+	}
+}
+
 func (s *Service) answer(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	route := strings.Trim(r.URL.Path, "/")
 	code, said := s.handle(r, route)
-	if full := code == http.StatusServiceUnavailable; full || s.leaving.Load() || connectionOf(r).isOlderThan(s.settings.ConnectionAge) {
+	if code == http.StatusServiceUnavailable {
 		w.Header().Set("Connection", "close")
 	}
 	if code == http.StatusUnauthorized {

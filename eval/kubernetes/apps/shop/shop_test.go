@@ -134,6 +134,23 @@ func TestAboveTheLimitOfConnectionsTheStoreSaysSoAndProbesStillPass(t *testing.T
 	expect(t, store+"/find", 200, "ok")
 }
 
+func TestAnOldConnectionIsEndedWithItsNextAnswer(t *testing.T) {
+	url, _ := serve(t, "CONNECTION_AGE_S=0.000001")
+	for _, call := range []func() (*http.Response, error){
+		func() (*http.Response, error) { return http.Get(url + "/find") },
+		func() (*http.Response, error) { return http.Post(url+"/jobs/next", "", nil) },
+	} {
+		answer, err := call()
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if !answer.Close {
+			t.Errorf("%s goes on", answer.Request.URL)
+		}
+	}
+}
+
 func TestOnceItLeavesItIsNotReadyAndStillAnswers(t *testing.T) {
 	url, service := serve(t)
 	service.Leave()
