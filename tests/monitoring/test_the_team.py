@@ -5,7 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from eval.kubernetes.monitoring import Account, jobs
+from eval.kubernetes.accounts import Account
+from eval.kubernetes.monitoring import jobs
 from eval.kubernetes.rules import team_rules_file
 
 
