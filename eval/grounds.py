@@ -4,6 +4,7 @@ from typing import get_args
 
 from eval.ground import GroundName, Opening
 from eval.lab_ground import lab_ground
+from shared.domain.errors import PrimumError
 
 
 def named(name: str) -> GroundName:
