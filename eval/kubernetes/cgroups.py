@@ -20,6 +20,17 @@ def make(places: Places, nodes: int) -> None:
             _make_one(controller / name)
 
 
+def forbidden(probe: str) -> str:
+    """Try to make one of that name in every hierarchy, and say why it cannot be; empty if it can."""
+    for controller in _controllers():
+        try:
+            (controller / probe).mkdir()
+            (controller / probe).rmdir()
+        except OSError as error:
+            return f"this root may not make a cgroup: {error}"
+    return ""
+
+
 def of_node(places: Places, number: int) -> str:
     """What the kubelet is told: its `cgroupRoot`."""
     return f"/{places.cgroup}/{number}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Never
 
+from eval.kubernetes import cgroups
 from eval.kubernetes.places import Places
 from shared.domain.errors import PrimumError
 
@@ -101,4 +102,20 @@ def missing() -> str:
     lacks = {package for program, package in programs.items() if shutil.which(program) is None}
     if not Path("/usr/lib/cni/bridge").is_file():
         lacks.add("containernetworking-plugins")
-    return f"it lacks {', '.join(sorted(lacks))}: apt-get install {' '.join(sorted(lacks))}" if lacks else ""
+    if lacks:
+        return f"it lacks {', '.join(sorted(lacks))}: apt-get install {' '.join(sorted(lacks))}"
+    return _forbidden()
+
+
+def _forbidden() -> str:
+    """Try what a root without capabilities, as in many a container, may not."""
+    probe = f"primum-probe-{os.getpid()}"
+    try:
+        _ip("netns", "add", probe)
+        try:
+            _ip("-n", probe, "link", "add", _BRIDGE, "type", "bridge")
+        finally:
+            _ip("netns", "delete", probe)
+    except NetworkFailed as error:
+        return f"this root may not make a network namespace with a bridge in it: {error}"
+    return cgroups.forbidden(probe)
