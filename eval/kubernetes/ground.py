@@ -17,6 +17,7 @@ from eval.kubernetes.opening import is_complete
 from eval.kubernetes.past import ETCD
 from eval.kubernetes.pki import SERVER
 from eval.kubernetes.relay import Relay
+from eval.kubernetes.shop import SURGE
 from eval.kubernetes.standing import Place, Standing, standing
 from eval.lab.alertmanager import Delivery
 from eval.lab.rules import WINDOW_S
@@ -52,7 +53,7 @@ class KubernetesGround:
         return self._relay.deliveries
 
     async def surge(self, role: str, factor: float) -> None:
-        await self._place.load.surge(self.shop.services[role], factor, self.shop.rps[role])
+        await self._place.load.surge(self.shop.services[role], factor, self.shop.rps[role] * SURGE)
 
     async def delay_alerts(self, by_s: float) -> None:
         self._relay.delay_s = by_s

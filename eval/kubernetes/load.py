@@ -37,8 +37,9 @@ def targets(shop: Shop, address: Mapping[str, str]) -> Sequence[Target]:
     """
     asked = {shop.edge: (shop.namespace, shop.rps["edge"]), shop.quiet: (shop.quiet_namespace, QUIET_RPS)}
     inner = {name: (shop.namespace, 0.0) for role, name in shop.services.items() if role != "edge"}
+    signs_in = {shop.store: ":".join(shop.credentials.values()) + "@"}
     return [
-        Target(namespace, name, f"http://{address[name]}:{PORT}", rps)
+        Target(namespace, name, f"http://{signs_in.get(name, '')}{address[name]}:{PORT}", rps)
         for name, (namespace, rps) in (inner | asked).items()
     ]
 

@@ -23,6 +23,16 @@ _OWN_MIB: Final = 10
 """What the program itself takes; the rest of a service's need is filled."""
 _REST_MIB: Final = 32
 """What the worker needs, and the quiet neighbour."""
+CPU_LIMIT_M: Final = 100
+_CPU_USE_M: Final = 13.0
+"""What a pod uses at its usual load, as far as its own work can be chosen: more than the least limit that there is."""
+_OWN_CPU_MS: Final = 0.8
+"""What one request costs the program itself: connections, names, metrics."""
+SURGE: Final = 6.4
+"""How many times as much as in the lab a surge grows: there a pod uses half of its limit, here an eighth.
+
+So that what fills a pod there fills one here, and a shop that nobody storms costs little.
+"""
 _SECRET_KEYS: Final = {"STORE_USER": "username", "STORE_PASSWORD": "password"}
 _SETTINGS: Final = "/etc/app"
 _LAB_REGISTRY: Final = "registry.example"
@@ -58,7 +68,7 @@ def behaviour(shop: Shop, role: str) -> Mapping[str, str]:
     """The environment baked into the images of a role; a scenario that wants another application adds to it."""
     calls = {ratio_variable(shop.services[callee]): f"{ratio:g}" for callee, ratio in CALLS.get(role, {}).items()}
     need = shop.memory_mib.get(role, _REST_MIB)
-    told = {"MEMORY_MB": str(max(0, need - _OWN_MIB)), **calls}
+    told = {"MEMORY_MB": str(max(0, need - _OWN_MIB)), "CPU_MS": f"{_cpu_ms(shop, role):.1f}", **calls}
     match role:
         case "store":
             return {**told, "SIGN_IN": "required", "CONNECTIONS": "100"}
@@ -68,6 +78,13 @@ def behaviour(shop: Shop, role: str) -> Mapping[str, str]:
             return {**told, "JOBS_FROM": variable(shop.orders)}
         case _:
             return told
+
+
+def _cpu_ms(shop: Shop, role: str) -> float:
+    """What one request must compute for the pods of a role to use what they shall."""
+    if role not in shop.rps:
+        return _OWN_CPU_MS
+    return max(0.1, _CPU_USE_M * shop.replicas[role] / shop.rps[role] - _OWN_CPU_MS)
 
 
 def ratio_variable(name: str) -> str:
@@ -174,7 +191,7 @@ def _fitted(shop: Shop, role: str, template: Obj) -> Obj:
     need = shop.memory_mib.get(role, _REST_MIB)
     container["resources"] = {
         "requests": {"cpu": "15m", "memory": f"{need}Mi"},
-        "limits": {"cpu": "250m", "memory": f"{2 * need}Mi"},
+        "limits": {"cpu": f"{CPU_LIMIT_M}m", "memory": f"{2 * need}Mi"},
     }
     if role == "worker":
         container["ports"] = [{"name": "metrics", "containerPort": PORT}]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eval.ground import Ground
+from eval.lab import quantity
 from eval.scenarios.scenario import SERVED, Blame, Expected, Scenario, patch_container
 
 
@@ -17,7 +18,10 @@ class CpuLimitTooLow(Scenario):
     roles: ClassVar[Sequence[str]] = SERVED
 
     async def inject(self, ground: Ground) -> None:
-        """Lower it, and the request with it."""
-        low = self.rng.choice(("50m", "80m"))
+        """Lower it to about a tenth, and the request with it."""
+        namespace, name = ground.shop.namespace, ground.shop.services[self.role]
+        template = (await ground.operator.get("Deployment", namespace, name))["spec"]["template"]
+        limit = quantity.parse(template["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+        low = f"{round(1000 * limit * self.rng.uniform(0.1, 0.12))}m"
         change = patch_container({"resources": {"limits": {"cpu": low}, "requests": {"cpu": low}}})
-        await ground.operator.patch("Deployment", ground.shop.namespace, ground.shop.services[self.role], change)
+        await ground.operator.patch("Deployment", namespace, name, change)

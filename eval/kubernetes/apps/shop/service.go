@@ -18,11 +18,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// routes are its pages; what else is asked for is not found.
+var routes = []string{"{$}", "add", "batch", "check", "find", "head", "item", "list", "page", "quote", "sync"}
+
 // Service answers requests: it works, calls its dependencies, and says how it is.
 type Service struct {
 	settings Settings
 	clients  *Clients
 	jobs     *Jobs
+	worker   worker
 	log      *Log
 	leaving  atomic.Bool
 	open     atomic.Int64 // connections that count against the limit
@@ -68,7 +72,9 @@ func (s *Service) Handler() http.Handler {
 	mux.HandleFunc("GET /ready", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("POST /jobs/next", s.renewing(s.jobs.next))
-	mux.HandleFunc("/", s.renewing(s.answer))
+	for _, route := range routes {
+		mux.HandleFunc("GET /"+route, s.renewing(s.answer))
+	}
 	return mux
 }
 
@@ -105,17 +111,9 @@ func (s *Service) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(code)
 	fmt.Fprintln(w, said)
-	s.served.WithLabelValues(known(route), strconv.Itoa(code)).Inc()
+	s.served.WithLabelValues(route, strconv.Itoa(code)).Inc()
 	s.seconds.Observe(time.Since(began).Seconds())
 	s.log.Debug("%s %s %d %s", r.Method, r.URL.Path, code, time.Since(began).Round(time.Microsecond))
-}
-
-// known keeps what anybody may write into a path from becoming series.
-func known(route string) string {
-	if len(route) > 10 || strings.ContainsAny(route, "/.%") {
-		return "other"
-	}
-	return route
 }
 
 // handle does what one request asks for, and returns the code of its answer and what it says.
@@ -129,7 +127,10 @@ func (s *Service) handle(r *http.Request, route string) (int, string) {
 		return http.StatusUnauthorized, fmt.Sprintf("wrong user or password for %q", user)
 	}
 	wait(s.settings.Latency)
-	burn(s.settings.CPU)
+	if !s.worker.burn(s.settings.CPU) {
+		s.log.Trouble("overload", "queue full, requests are turned away: %d wait already", mostWaiting)
+		return http.StatusServiceUnavailable, "overloaded"
+	}
 	if rand.Float64() < s.settings.ErrorRatio {
 		s.log.Trouble("own", "cannot answer /%s: internal error", route)
 		return http.StatusInternalServerError, "internal error"

@@ -66,6 +66,14 @@ func TestARequestWalksTheDependenciesAndIsCountedByTheCaller(t *testing.T) {
 	expect(t, below+"/metrics", 200, `app_requests_total{code="200",route="find"} 2`)
 }
 
+func TestWhatIsNoPageIsNotFound(t *testing.T) {
+	url, _ := serve(t)
+
+	expect(t, url+"/", 200, "ok")
+	expect(t, url+"/healthz", 404, "not found")
+	expect(t, url+"/find/more", 404, "not found")
+}
+
 func TestAFailureOfADependencyIsABadGatewayThatSaysWhich(t *testing.T) {
 	below, _ := serve(t, "ERROR_RATIO=1")
 	above, _ := serve(t, "CORAL_RATIO=1", "CORAL_URL="+below)
@@ -148,6 +156,29 @@ func TestAnOldConnectionIsEndedWithItsNextAnswer(t *testing.T) {
 		if !answer.Close {
 			t.Errorf("%s goes on", answer.Request.URL)
 		}
+	}
+}
+
+func TestWhoComesToAFullQueueIsTurnedAwayAtOnce(t *testing.T) {
+	url, _ := serve(t, "CPU_MS=200")
+	codes := make(chan int)
+	for range 2 * mostWaiting {
+		go func() {
+			answer, err := http.Get(url + "/find")
+			if err != nil {
+				codes <- 0
+				return
+			}
+			answer.Body.Close()
+			codes <- answer.StatusCode
+		}()
+	}
+	counts := map[int]int{}
+	for range 2 * mostWaiting {
+		counts[<-codes]++
+	}
+	if counts[200] < mostWaiting || counts[503] == 0 || counts[200]+counts[503] != 2*mostWaiting {
+		t.Error(counts)
 	}
 }
 

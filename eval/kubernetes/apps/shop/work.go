@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +26,27 @@ func wait(latency time.Duration) {
 	if latency > 0 {
 		time.Sleep(time.Duration(float64(latency) * (1 - jitter + 2*jitter*rand.Float64())))
 	}
+}
+
+// worker computes for one request after the other, and lets only so many wait: whoever comes then is told at once,
+// while a queue without end would only answer those who no longer listen.
+type worker struct {
+	busy    sync.Mutex
+	waiting atomic.Int64
+}
+
+const mostWaiting = 8
+
+// burn computes, and says whether there was room.
+func (w *worker) burn(cpu time.Duration) bool {
+	defer w.waiting.Add(-1)
+	if w.waiting.Add(1) > mostWaiting {
+		return false
+	}
+	w.busy.Lock()
+	defer w.busy.Unlock()
+	burn(cpu)
+	return true
 }
 
 // burn computes until this thread has used so much CPU: throttled, it takes the longer for it.
