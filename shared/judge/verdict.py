@@ -83,7 +83,9 @@ def _requests(before: Health, after: Sequence[Health]) -> Iterator[_Word]:
         if first is None or last is None:
             yield _Word(VerdictWord.SAME, f"{service}: no request metrics, judged by its structure alone")
             continue
-        yield _ratio(service, was, last.since(first))
+        # Callers count each by itself: when one ends, their sum falls, and what is left of it is as old as they are.
+        now = after[-1].recent.get(service) if last.requests < first.requests else None
+        yield _ratio(service, was, now or last.since(first))
 
 
 def _ratio(service: str, was: Traffic, now: Traffic) -> _Word:

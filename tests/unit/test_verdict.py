@@ -113,6 +113,15 @@ def test_a_counter_that_was_reset_counts_from_zero() -> None:
     assert Traffic(requests=150, errors=3).since(Traffic(requests=9000, errors=500)) == Traffic(requests=150, errors=3)
 
 
+def test_a_caller_that_is_gone_takes_its_counters_along_and_is_no_regression() -> None:
+    """Each caller counts by itself: when one ends, their sum falls, and the rest of it is as old as the incident."""
+    first = health(counted=(100_000, 30_000))
+    last = health(counted=(90_000, 28_000), recent=(1000, 5))
+
+    assert word(health(recent=(1000, 10)), first, last) is VerdictWord.SAME
+    assert word(health(recent=(1000, 400)), first, last) is VerdictWord.BETTER
+
+
 def test_every_verdict_has_its_reason() -> None:
     """A person can read why."""
     verdict = compare(health(ready=3), [health(ready=2).but(at=T0 + timedelta(seconds=5))])
