@@ -14,6 +14,8 @@ from shared.adapters.system import SystemClock
 
 OPENS_WITHIN_S: Final = 120.0
 GOES_WITHIN_S: Final = 90.0
+MARK: Final = {"example.com/made-for": "an-evaluation"}
+"""The label of a shop's namespaces: none but these are ever deleted."""
 _LOOK_EVERY_S: Final = 0.25
 _CLOCK: Final = SystemClock()
 
@@ -24,8 +26,7 @@ async def open_shop(operator: Operator, written: Manifests) -> None:
     The older revisions have never had a pod: each is a template that the Deployment once had, at zero replicas, which
     leaves exactly what a rollout leaves behind. Raises TimeoutError.
     """
-    for namespace in written.namespaces:
-        await operator.create("Namespace", namespace)
+    await asyncio.gather(*(_make(operator, namespace) for namespace in written.namespaces))
     for namespace in written.namespaces:
         await _until(OPENS_WITHIN_S, partial(_has_account, operator, namespace["metadata"]["name"]))
     for kind, objects in (
@@ -35,6 +36,16 @@ async def open_shop(operator: Operator, written: Manifests) -> None:
     ):
         await asyncio.gather(*(operator.create(kind, item) for item in objects))
     await asyncio.gather(*(_begin(operator, workload) for workload in written.workloads))
+
+
+async def _make(operator: Operator, namespace: Obj) -> None:
+    """Make a namespace, and mark it as a shop's; what a run that was killed has left of that name goes first."""
+    meta = namespace["metadata"]
+    found = await operator.find("Namespace", "", meta["name"])
+    if found is not None and MARK.items() <= found["metadata"].get("labels", {}).items():
+        await _close(operator, (meta["name"],))
+    labels = {**meta.get("labels", {}), **MARK}
+    await operator.create("Namespace", {**namespace, "metadata": {**meta, "labels": labels}})
 
 
 async def _has_account(operator: Operator, namespace: str) -> bool:
@@ -91,18 +102,19 @@ async def until_complete(operator: Operator, shop: Shop, timeout_s: float = OPEN
 
 
 async def close_shop(operator: Operator, shop: Shop) -> None:
-    """Delete its namespaces, and wait until they are gone. Raises TimeoutError.
+    """Delete its namespaces, and wait until they are gone. Raises TimeoutError."""
+    await _close(operator, (shop.namespace, shop.quiet_namespace))
 
-    Its pods go first, and at once: a namespace looks after those that take their leave only every quarter of a minute.
-    """
-    names = (shop.namespace, shop.quiet_namespace)
-    for name in names:
+
+async def _close(operator: Operator, namespaces: Sequence[str]) -> None:
+    """Pods go first, and at once: a namespace looks only every quarter of a minute after those that take leave."""
+    for name in namespaces:
         for item in await operator.list("Deployment", name):
             await operator.delete("Deployment", name, item["metadata"]["name"])
-    await _until(GOES_WITHIN_S, partial(_without_pods, operator, names))
-    for name in names:
+    await _until(GOES_WITHIN_S, partial(_without_pods, operator, namespaces))
+    for name in namespaces:
         await operator.delete("Namespace", "", name)
-    await _until(GOES_WITHIN_S, partial(_without, operator, names))
+    await _until(GOES_WITHIN_S, partial(_without, operator, namespaces))
 
 
 async def _without_pods(operator: Operator, namespaces: Sequence[str]) -> bool:
