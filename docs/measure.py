@@ -303,8 +303,13 @@ def _run(command: str) -> Recording:
 
 
 def _commit() -> str:
-    asked = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(asked, stdout=subprocess.PIPE, check=True, text=True).stdout.strip()  # noqa: S603 - fixed
+    """Of what was measured: that figures were written since makes it no other."""
+    named = _git("describe", "--always")
+    return f"{named}-dirty" if _git("status", "--porcelain", "--", ".", ":!docs") else named
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(("git", *arguments), stdout=subprocess.PIPE, check=True, text=True).stdout.strip()  # noqa: S603, S607
 
 
 def _file(name: str) -> Path:
