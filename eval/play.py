@@ -186,7 +186,8 @@ class Play:
             self.result.approvals.append(plan)
 
     def _deliveries(self) -> Sequence[Delivery]:
-        return self._ground.deliveries[self._delivered :]
+        """What fires since the fault; that something older is over is told late, and says nothing of this one."""
+        return [one for one in self._ground.deliveries[self._delivered :] if one.status == "firing"]
 
     # --- the oracles
 
