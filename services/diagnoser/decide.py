@@ -34,6 +34,9 @@ INTRINSIC: Final = frozenset(
         CauseCode.LIVENESS_PROBE_MISCONFIGURED,
         CauseCode.INIT_CONTAINER_HANGING,
         CauseCode.COMMAND_NOT_FOUND,
+        CauseCode.ANTI_AFFINITY_UNSATISFIABLE,
+        CauseCode.CPU_LIMIT_TOO_LOW,
+        CauseCode.DEPENDENCY_ADDRESS_WRONG,
     }
 )
 """Faults that stand on their own evidence: nothing that happens elsewhere makes them."""

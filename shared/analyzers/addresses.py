@@ -18,9 +18,14 @@ def services_named(deployment: Deployment) -> Iterator[tuple[str, str]]:
     """
     for container in deployment.spec.template.spec.containers:
         for variable in container.env:
-            for token in _BETWEEN.split(variable.value):
-                if (host := _host(token)) is not None:
-                    yield from _service(host, deployment.ref.namespace)
+            yield from services_in(variable.value, deployment.ref.namespace)
+
+
+def services_in(value: str, namespace: str) -> Iterator[tuple[str, str]]:
+    """Yield the same of one value, as a workload of that namespace resolves it."""
+    for token in _BETWEEN.split(value):
+        if (host := _host(token)) is not None:
+            yield from _service(host, namespace)
 
 
 def _host(token: str) -> str | None:

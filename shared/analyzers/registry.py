@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
+from shared.analyzers.anti_affinity_unsatisfiable import anti_affinity_unsatisfiable
 from shared.analyzers.command_not_found import command_not_found
 from shared.analyzers.config_map_missing import config_map_missing
+from shared.analyzers.cpu_limit_too_low import cpu_limit_too_low
 from shared.analyzers.cpu_saturated import cpu_saturated
 from shared.analyzers.crash_loop import crash_loop
 from shared.analyzers.credentials_refused import credentials_refused
+from shared.analyzers.dependency_address_wrong import dependency_address_wrong
 from shared.analyzers.image_pull_failed import image_pull_failed
 from shared.analyzers.init_container_hanging import init_container_hanging
 from shared.analyzers.limit_range_exceeded import limit_range_exceeded
@@ -36,11 +39,14 @@ from shared.domain.snapshot import Snapshot
 Analyzer: TypeAlias = Callable[[Snapshot], Iterable[Finding]]
 
 ANALYZERS: Final[tuple[Analyzer, ...]] = (
+    anti_affinity_unsatisfiable,
     command_not_found,
     config_map_missing,
+    cpu_limit_too_low,
     cpu_saturated,
     crash_loop,
     credentials_refused,
+    dependency_address_wrong,
     image_pull_failed,
     init_container_hanging,
     limit_range_exceeded,

@@ -38,6 +38,9 @@ class CauseCode(StrEnum):
     LIVENESS_PROBE_MISCONFIGURED = "liveness-probe-misconfigured"
     INIT_CONTAINER_HANGING = "init-container-hanging"
     COMMAND_NOT_FOUND = "command-not-found"
+    ANTI_AFFINITY_UNSATISFIABLE = "anti-affinity-unsatisfiable"
+    CPU_LIMIT_TOO_LOW = "cpu-limit-too-low"
+    DEPENDENCY_ADDRESS_WRONG = "dependency-address-wrong"
 
 
 CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})

@@ -7,6 +7,7 @@ import pytest
 
 from services.diagnoser.decide import rank
 from shared.analyzers.credentials_refused import credentials_refused
+from shared.analyzers.dependency_address_wrong import dependency_address_wrong
 from shared.analyzers.recent_rollout import recent_rollout
 from shared.analyzers.slow_dependency import slow_dependency
 from shared.analyzers.suspects import suspects
@@ -236,3 +237,51 @@ def test_being_slow_says_more_than_the_timing_of_the_rollout() -> None:
     incident = Incident(id=IncidentId("inc-1"), cluster=CLUSTER, root=a_ref("back"))
     causes = rank(found, incident, Topology.of(snapshot))
     assert [cause.code for cause in causes] == [CauseCode.SLOW_DEPENDENCY, CauseCode.RECENT_ROLLOUT]
+
+
+# --- dependency-address-wrong
+
+
+def calling(address: str) -> JsonObject:
+    """A template that calls somebody."""
+    return a_template(env={"BACK_URL": address})
+
+
+def looking(before: str, after: str, errors: float = 50) -> Snapshot:
+    """The cart calls another address since its rollout; there is a back, and so many of a hundred requests fail."""
+    rollout = a_rollout(before=calling(before), after=calling(after))
+    snapshot = a_snapshot(rollout.objects, rollout.pods(), a_service(), an_endpoint_slice(), a_workload("back"))
+    return snapshot.but(recent={"shop/cart": Traffic(requests=100, errors=errors)})
+
+
+def test_an_address_that_nobody_has_where_the_one_before_was_somebodys() -> None:
+    """Both addresses are evidence; the revision before is the way back."""
+    found = only(dependency_address_wrong(looking("http://back:80", "http://back-staging.shop:80")))
+    assert (found.code, found.object, found.remedy) == (
+        CauseCode.DEPENDENCY_ADDRESS_WRONG,
+        a_ref("cart"),
+        {"revision": 1},
+    )
+    assert [each.value for each in found.evidence[:2]] == [
+        '{"name": "BACK_URL", "value": "http://back-staging.shop:80"}',
+        '{"name": "BACK_URL", "value": "http://back:80"}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("http://back:80", "http://back.shop.svc:80"),  # another word for the same
+        ("http://api.example:80", "http://api2.example:80"),  # never was a Service
+        ("http://back:80", "http://back.elsewhere:80"),  # a namespace that was not looked at
+        ("http://back:80", "https://www.example.com"),
+    ],
+)
+def test_an_address_that_may_be_right(before: str, after: str) -> None:
+    """What is not known to be nobody's is not said to be."""
+    assert not list(dependency_address_wrong(looking(before, after)))
+
+
+def test_a_wrong_address_that_harms_nobody_is_not_told() -> None:
+    """Whoever has it answers well."""
+    assert not list(dependency_address_wrong(looking("http://back:80", "http://back-staging:80", errors=0)))

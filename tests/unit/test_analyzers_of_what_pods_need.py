@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.analyzers.anti_affinity_unsatisfiable import anti_affinity_unsatisfiable
 from shared.analyzers.command_not_found import command_not_found
 from shared.analyzers.config_map_missing import config_map_missing
 from shared.analyzers.init_container_hanging import init_container_hanging
@@ -497,6 +498,21 @@ def test_a_taint_that_is_as_it_should_be_is_not_to_blame(key: str, why: str) -> 
     """What a node's own state puts there; or one node among others that object for another reason."""
     rollout = a_rollout()
     assert not list(taint_not_tolerated(a_snapshot(rollout.objects, unplaced(rollout, why), tainted(key))))
+
+
+# --- anti-affinity-unsatisfiable
+
+
+def test_pods_that_keep_one_another_away() -> None:
+    """The revision before did not mind; without one that did not, it is for a person."""
+    alone: Json = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}}
+    why = "1 node(s) didn't match pod anti-affinity rules"
+    rollout = a_rollout(after=a_template_with("/spec/affinity", alone))
+    found = only(anti_affinity_unsatisfiable(a_snapshot(rollout.objects, unplaced(rollout, why))))
+    assert (found.code, found.remedy) == (CauseCode.ANTI_AFFINITY_UNSATISFIABLE, {"revision": 1})
+    scaled = a_rollout()
+    assert only(anti_affinity_unsatisfiable(a_snapshot(scaled.objects, unplaced(scaled, why)))).remedy == {}
+    assert not list(anti_affinity_unsatisfiable(a_snapshot(rollout.objects, unplaced(rollout))))
 
 
 # --- liveness-probe-misconfigured, init-container-hanging, command-not-found

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.analyzers.cpu_limit_too_low import cpu_limit_too_low
 from shared.analyzers.cpu_saturated import cpu_saturated
 from shared.analyzers.crash_loop import crash_loop
 from shared.analyzers.image_pull_failed import image_pull_failed
@@ -363,6 +364,38 @@ def test_without_a_limit_nothing_is_saturated() -> None:
     rollout = a_rollout(after=_bare(a_template()))
     usage = {f"shop/cart-2-{letter}": Usage(cpu_cores=9, memory_bytes=1) for letter in "abc"}
     assert not list(cpu_saturated(a_snapshot(rollout.objects, rollout.pods(), usage=usage)))
+
+
+# --- cpu-limit-too-low
+
+
+def throttled(cores: float = 0.05, **rollout: Any) -> Snapshot:
+    """A workload whose CPU limit went from half a core to a twentieth, with its pods at this use."""
+    before, after = a_template(cpu_limit="500m"), a_template(cpu_limit="50m")
+    made = a_rollout(**{"before": before, "after": after, **rollout})
+    usage = {f"shop/cart-2-{letter}": Usage(cpu_cores=cores, memory_bytes=1) for letter in "abc"}
+    return a_snapshot(made.objects, made.pods(), usage=usage)
+
+
+def test_a_cpu_limit_that_a_rollout_lowered_below_what_is_used() -> None:
+    """The remedy is what the revision before had, not more replicas."""
+    found = only(cpu_limit_too_low(throttled()))
+    assert (found.code, found.remedy) == (CauseCode.CPU_LIMIT_TOO_LOW, {"container": "main", "revision": 1})
+    assert [each.value for each in found.evidence[1:]] == ["50m", "500m"]
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        throttled(cores=0.02),
+        throttled(at=LONG_AGO),
+        throttled(before=a_template(cpu_limit="50m"), after=a_template(cpu_limit="50m", image="x:2")),
+    ],
+    ids=["room-left", "lowered-long-ago", "never-higher"],
+)
+def test_a_limit_that_is_not_to_blame(snapshot: Snapshot) -> None:
+    """It is not used up, or was enough for long, or was never higher: that is load, if anything."""
+    assert not list(cpu_limit_too_low(snapshot))
 
 
 # --- scaled-too-low

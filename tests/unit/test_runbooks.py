@@ -41,7 +41,7 @@ def test_the_built_in_runbooks_are_these() -> None:
         "fix-service-port": (CauseCode.SERVICE_TARGET_PORT_MISMATCH,),
         "fix-service-selector": (CauseCode.SERVICE_SELECTOR_MISMATCH,),
         "restart-deployment": (CauseCode.UNHEALTHY_PROCESS,),
-        "restore-resources": (CauseCode.MEMORY_LIMIT_TOO_LOW,),
+        "restore-resources": (CauseCode.MEMORY_LIMIT_TOO_LOW, CauseCode.CPU_LIMIT_TOO_LOW),
         "roll-back-deployment": (
             CauseCode.IMAGE_PULL_FAILED,
             CauseCode.CRASH_LOOP,
@@ -62,6 +62,8 @@ def test_the_built_in_runbooks_are_these() -> None:
             CauseCode.LIVENESS_PROBE_MISCONFIGURED,
             CauseCode.INIT_CONTAINER_HANGING,
             CauseCode.COMMAND_NOT_FOUND,
+            CauseCode.ANTI_AFFINITY_UNSATISFIABLE,
+            CauseCode.DEPENDENCY_ADDRESS_WRONG,
         ),
         "scale-deployment": (CauseCode.CPU_SATURATED, CauseCode.SCALED_TOO_LOW),
     }
