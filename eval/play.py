@@ -260,6 +260,8 @@ class Play:
         await self.scenario.recover(self._ground)
         await remove_others(self._ground.operator, before)
         await restore(self._ground.operator, before)
+        left = residue(before, await written_objects(self._ground.operator))
+        self.result.problems += [f"not as it was, for the next one: {line}" for line in left]
 
     def _of_the_wall(self, seconds: float) -> float:
         return seconds / self._ground.pace
