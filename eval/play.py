@@ -114,31 +114,38 @@ class Play:
         self._delivered = 0
 
     async def run(self) -> AsyncIterator[Result]:
-        """Break it, watch Primum, ask the oracles, and leave the shop as it was."""
-        ground, began_s = self._ground, self._clock.monotonic_s()
+        """Break it, watch Primum, ask the oracles, and leave the shop as it was, however this ends."""
+        ground, clock = self._ground, self._clock
         await self._rest()
         untouched = await written_objects(ground.operator)
         self._known = {summary["id"] for summary in await self._stage.incidents()}
         self._delivered = len(ground.deliveries)
+        began_s = clock.monotonic_s()
         try:
-            await self._noise.before(ground, self._beside)
-            await self.scenario.prepare(ground)
-            await ground.until(ground.at_rest, ENDS_WITHIN_S[ground.name])
-            before, began_s = await written_objects(ground.operator), self._clock.monotonic_s()
-            self._injected_at = self._clock.now()
-            async with _going_on(self._noise.beside(ground, self._beside)):
-                await self.scenario.inject(ground)
-                broken = await written_objects(ground.operator)
-                async for _ in self._watch(began_s):
+            try:
+                async for _ in self._broken():
                     yield self.result
-            await self._examine(broken if self.scenario.right_end is RightEnd.TOLD else before)
-        except TimeoutError:
-            self.result.problems.append("the shop did not get where the scenario needs it")
-        self.result.elapsed_s = round(self._clock.monotonic_s() - began_s, 1)
-        yield self.result
-        if self.result.ok and self.scenario.right_end is not RightEnd.TOLD:
-            await self._closed()  # whoever mends things by hand in a watch window is somebody that Primum yields to
-        await self._recover(untouched)
+            except TimeoutError:
+                self.result.problems.append("the shop did not get where the scenario needs it")
+            self.result.elapsed_s = round(clock.monotonic_s() - began_s, 1)
+            yield self.result
+            await self._let_go()
+        finally:  # what befalls nodes outlasts the shop, also when somebody stops this
+            await self._put_back(untouched)
+
+    async def _broken(self) -> AsyncIterator[None]:
+        ground, right_end = self._ground, self.scenario.right_end
+        await self._noise.before(ground, self._beside)
+        await self.scenario.prepare(ground)
+        await ground.until(ground.at_rest, ENDS_WITHIN_S[ground.name])
+        before = await written_objects(ground.operator)
+        self._injected_at, began_s = self._clock.now(), self._clock.monotonic_s()
+        async with _going_on(self._noise.beside(ground, self._beside)):
+            await self.scenario.inject(ground)
+            left = await written_objects(ground.operator)
+            async for _ in self._watch(began_s):
+                yield
+        await self._examine(left if right_end is RightEnd.TOLD else before)
 
     async def _rest(self) -> None:
         """Have an untouched shop and no open incident: each scenario is judged alone."""
@@ -253,10 +260,15 @@ class Play:
         self.result.alert_to_diagnosis_s = _since(told, detail, ("Diagnosed",))
         self.result.alert_to_resolved_s = _since(told, detail, ("Kept", "Cleared"))
 
-    async def _recover(self, before: Objects) -> None:
-        if not self.result.ok or self.scenario.right_end is RightEnd.TOLD:
-            for detail in self.result.incidents:
-                await self._stage.close(detail["incident"]["id"])
+    async def _let_go(self) -> None:
+        """Have every incident closed: by itself, or by a person where one was called."""
+        if self.result.ok and self.scenario.right_end is not RightEnd.TOLD:
+            await self._closed()  # whoever mends things by hand in a watch window is somebody that Primum yields to
+            return
+        for detail in self.result.incidents:
+            await self._stage.close(detail["incident"]["id"])
+
+    async def _put_back(self, before: Objects) -> None:
         await self.scenario.recover(self._ground)
         await remove_others(self._ground.operator, before)
         await restore(self._ground.operator, before)

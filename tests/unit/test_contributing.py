@@ -1,10 +1,16 @@
 """The examples in CONTRIBUTING.md work as they stand: who copies one has an action, a runbook, an analyzer."""
 
+import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from eval.ground import Ground
+from eval.lab.rehearsal import Rehearsal
+from eval.lab_ground import WorldGround, inside
+from eval.oracles import residue, written_objects
+from eval.scenarios.scenario import SERVED, Blame, Expected, Scenario, patch_pod
 from shared.actions.action import Action, action, patch, rolling
 from shared.analyzers.evidence import at
 from shared.analyzers.registry import Analyzer
@@ -17,7 +23,10 @@ from shared.runbooks import catalog
 from shared.testing.builders import a_deployment, a_pod, a_replica_set, a_snapshot
 
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
-MEANT = (Action, Change, Finding, Frozen, Iterator, Kind, Ref, Snapshot, CauseCode, action, at, patch, replace, rolling)
+MEANT = (
+    *(Action, Change, Finding, Frozen, Iterator, Kind, Ref, Snapshot, CauseCode, action, at, patch, replace, rolling),
+    *(Sequence, Ground, Blame, Expected, Scenario, patch_pod),
+)
 
 
 def _examples(language: str) -> list[str]:
@@ -28,6 +37,8 @@ def _named(name: str) -> Any:
     """What the page's Python makes of a name, once its imports stand above it."""
     made: dict[str, Any] = {
         "Change": Change,
+        "ClassVar": ClassVar,
+        "SERVED": SERVED,
         **{meant.__name__: meant for meant in MEANT if hasattr(meant, "__name__")},
     }
     exec("\n".join(_examples("python")), made)  # noqa: S102 - it is our own page, and this is what it is for
@@ -68,3 +79,17 @@ def test_the_analyzer_finds_its_cause_with_evidence() -> None:
 
     assert (finding.code, finding.object) == (CauseCode.IMAGE_PULL_FAILED, deployment.ref)
     assert list(image_pull_failed(well)) == []
+
+
+async def test_the_scenario_breaks_one_object_of_the_service_that_it_hits() -> None:
+    """The one that it blames."""
+    world = Rehearsal(seed=1)
+    ground = WorldGround(world, inside(world))
+    scenario: Scenario = _named("NoSuchNode")("cart", random.Random(1))  # noqa: S311 - seeded
+    before = await written_objects(ground.operator)
+
+    await scenario.inject(ground)
+
+    (line,) = residue(before, await written_objects(ground.operator))
+    (blame,) = scenario.truth
+    assert line.startswith("/".join(scenario.at_fault(blame, ground.shop)))
