@@ -118,6 +118,7 @@ def test_to_tell_a_person_is_right_where_the_truth_says_so_and_only_there() -> N
     told = row(events(*GIVEN_UP), right_end=RightEnd.TOLD)
     assert (told.ok, told.t_told_s, told.t_mitigate_s) == (True, 3.0, None)
     assert not row(events(*MENDED), right_end=RightEnd.TOLD).ok
+    assert not row(events(*MENDED, {"type": "Relapsed"}, {"type": "NoPlanLeft"}), right_end=RightEnd.TOLD).ok
     assert not row(events(*GIVEN_UP), problems=["inc-1 is escalated"]).ok
     wrong = (OPENED, diagnosed(a_cause("crash-loop")), {"type": "NoPlanLeft"})
     assert not row(events(*wrong), right_end=RightEnd.TOLD).ok
