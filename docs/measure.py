@@ -274,6 +274,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         status=1,
     ),
     "scenarios": Measurement(["eval run --on lab --seed 1 --variants 3"], by_scenario, status=None),
+    "scenarios-on-kubernetes": Measurement(["eval run --on kubernetes --seed 1"], by_scenario, status=None),
 }
 
 
