@@ -1,10 +1,12 @@
 """Which cluster tests may use: one that somebody named for them, or one that is made for them; never another."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from types import FrameType
 from typing import Final, NamedTuple
 
 from eval.kubernetes import network
@@ -51,10 +53,28 @@ def run_alone(name: str, command: Sequence[str], nodes: int, say: Say) -> int:
     ours = (sys.executable, "-m", "eval.kubernetes")
     say(f"a cluster {name!r} of {nodes} for this run")
     try:
-        if status := subprocess.run((*ours, "up", f"--name={name}", f"--nodes={nodes}"), check=False).returncode:
-            return status
-        return subprocess.run((*ours, "exec", f"--name={name}", *command), check=False).returncode
-    except KeyboardInterrupt:
-        return 130
+        return carried_out((*ours, "up", f"--name={name}", f"--nodes={nodes}")) or carried_out(
+            (*ours, "exec", f"--name={name}", *command)
+        )
     finally:
-        subprocess.run((*ours, "down", f"--name={name}"), check=False)
+        carried_out((*ours, "down", f"--name={name}"))
+
+
+def carried_out(command: Sequence[str]) -> int:
+    """Run a command to its end, and return its status: who wants us to end wants it to end, and it may clean up.
+
+    Ctrl-C reaches it without us, as all of a terminal's foreground; SIGTERM is passed on.
+    """
+    with subprocess.Popen(command) as process:
+
+        def pass_on(number: int, _: FrameType | None) -> None:
+            if number == signal.SIGTERM:
+                process.terminate()
+
+        before = {each: signal.signal(each, pass_on) for each in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            status = process.wait()
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+    return status if status >= 0 else 128 - status
