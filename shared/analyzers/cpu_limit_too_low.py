@@ -1,15 +1,20 @@
 """A CPU limit that the work does not fit into."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from shared.analyzers.cpu import SATURATED_RATIO, CpuUse, cpu_use
 from shared.analyzers.crash_loop import AFTER_A_CHANGE
 from shared.analyzers.evidence import at, measured
+from shared.analyzers.slow import slow_services
+from shared.analyzers.suspects import failing_ratio
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Container, Deployment, ReplicaSet, quantity
 from shared.domain.path import join
 from shared.domain.revisions import current_revision, known_good, rolled_out_at
 from shared.domain.snapshot import Snapshot
+
+_YOUNG_RATIO: Final = 0.4
 
 
 def cpu_limit_too_low(snapshot: Snapshot) -> Iterator[Finding]:
@@ -19,11 +24,22 @@ def cpu_limit_too_low(snapshot: Snapshot) -> Iterator[Finding]:
     """
     for deployment in snapshot.deployments:
         use = cpu_use(deployment, snapshot)
-        if use is None or use.ratio < SATURATED_RATIO or not _is_new(deployment, snapshot):
+        if use is None or not _at_its_end(deployment, use, snapshot) or not _is_new(deployment, snapshot):
             continue
         for container in deployment.spec.template.spec.containers:
             if "cpu" in container.resources.limits and (roomier := _roomier(deployment, container, snapshot)):
                 yield _finding(deployment, container, use, roomier)
+
+
+def _at_its_end(deployment: Deployment, use: CpuUse, snapshot: Snapshot) -> bool:
+    """Whether it uses nearly all, or half of it by a rate that is young, while it is slow or fails.
+
+    A rate over a minute says of a pod that is half a minute old and uses all it may that it uses half.
+    """
+    if use.ratio >= SATURATED_RATIO:
+        return True
+    slow = slow_services(snapshot).keys() & {service.ref for service in snapshot.services_of(deployment)}
+    return use.ratio >= _YOUNG_RATIO and (bool(slow) or failing_ratio(deployment, snapshot) > 0)
 
 
 def _is_new(deployment: Deployment, snapshot: Snapshot) -> bool:

@@ -273,6 +273,7 @@ def test_an_address_that_nobody_has_where_the_one_before_was_somebodys() -> None
     [
         ("http://back:80", "http://back.shop.svc:80"),  # another word for the same
         ("http://api.example:80", "http://api2.example:80"),  # never was a Service
+        ("http://gone:80", "http://back-staging:80"),  # nor was this: the way back would lead nowhere
         ("http://back:80", "http://back.elsewhere:80"),  # a namespace that was not looked at
         ("http://back:80", "https://www.example.com"),
     ],

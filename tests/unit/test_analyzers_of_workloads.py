@@ -384,6 +384,14 @@ def test_a_cpu_limit_that_a_rollout_lowered_below_what_is_used() -> None:
     assert [each.value for each in found.evidence[1:]] == ["50m", "500m"]
 
 
+def test_a_rate_that_is_young_counts_while_requests_fail() -> None:
+    """Half of the limit, by a rate over twice the pods' age, is all of it."""
+    failing = throttled(cores=0.025).but(recent={"shop/cart": Traffic(requests=100, errors=30)})
+    shown = failing.but(objects=(*failing.objects, a_service()))
+    assert only(cpu_limit_too_low(shown)).code is CauseCode.CPU_LIMIT_TOO_LOW
+    assert not list(cpu_limit_too_low(shown.but(recent={"shop/cart": Traffic(requests=100, errors=0)})))
+
+
 @pytest.mark.parametrize(
     "snapshot",
     [
