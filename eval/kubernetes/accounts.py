@@ -1,7 +1,5 @@
 """ServiceAccounts that sign in from outside of pods: with a token of their own, in files as programs want them."""
 
-import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +11,9 @@ from shared.adapters.system import SystemClock
 
 CONTEXT: Final = "here"
 """The name of the one context in such a kubeconfig."""
-_TOKEN_WITHIN_S: Final = 15.0
+_LIVES_S: Final = 24 * 3600
+_AUTHORITY: Final = "kube-root-ca.crt"
+_AUTHORITY_WITHIN_S: Final = 15.0
 _LOOK_EVERY_S: Final = 0.1
 
 
@@ -32,34 +32,29 @@ async def sign_in(operator: Operator, server: str, folder: Path, namespace: str,
 
     Raises TimeoutError.
     """
-    secret = f"{name}-token"
-    if await operator.find("Secret", namespace, secret) is None:
-        lasting = {"kubernetes.io/service-account.name": name}
-        meta = {"name": secret, "namespace": namespace, "annotations": lasting}
-        await operator.create("Secret", {"metadata": meta, "type": "kubernetes.io/service-account-token"})
-    return _written(folder, name, server, await _token(operator, namespace, secret))
+    ca, token = await _authority(operator, namespace), await operator.token(namespace, name, _LIVES_S)
+    return _written(folder, name, server, token, ca)
 
 
-async def _token(operator: Operator, namespace: str, secret: str) -> Mapping[str, bytes]:
-    """Wait until the controller has filled the Secret in. Raises TimeoutError."""
+async def _authority(operator: Operator, namespace: str) -> str:
+    """Wait until the controller has put the certificate of the API server there. Raises TimeoutError."""
     clock = SystemClock()
-    ends_s = clock.monotonic_s() + _TOKEN_WITHIN_S
-    while True:
-        data = (await operator.get("Secret", namespace, secret)).get("data") or {}
-        if {"token", "ca.crt"} <= data.keys():
-            return {name: base64.b64decode(text) for name, text in data.items()}
+    ends_s = clock.monotonic_s() + _AUTHORITY_WITHIN_S
+    while (found := await operator.find("ConfigMap", namespace, _AUTHORITY)) is None:
         if clock.monotonic_s() > ends_s:
-            raise TimeoutError(f"nobody gave {secret} a token")
+            raise TimeoutError(f"nobody made {_AUTHORITY} in {namespace}")
         await clock.sleep(_LOOK_EVERY_S)
+    certificate: str = found["data"]["ca.crt"]
+    return certificate
 
 
-def _written(folder: Path, name: str, server: str, secret: Mapping[str, bytes]) -> Account:
+def _written(folder: Path, name: str, server: str, token: str, ca: str) -> Account:
     folder.mkdir(parents=True, exist_ok=True)
     account = Account(server, folder / f"{name}.token", folder / f"{name}.crt", folder / f"{name}.kubeconfig")
     for path in (account.token, account.kubeconfig):
         path.touch(mode=0o600)
-    account.token.write_bytes(secret["token"])
-    account.ca.write_bytes(secret["ca.crt"])
+    account.token.write_text(token)
+    account.ca.write_text(ca)
     cluster = {"server": server, "certificate-authority": str(account.ca)}
     account.kubeconfig.write_text(
         yaml.safe_dump(

@@ -20,7 +20,6 @@ from eval.kubernetes.relay import Relay
 from eval.kubernetes.shop import SURGE
 from eval.kubernetes.standing import Place, Standing, standing
 from eval.lab.alertmanager import Delivery
-from eval.lab.rules import WINDOW_S
 from eval.lab.shop import Shop
 from eval.operator import Operator, operating
 from shared.adapters import kubernetes_config
@@ -32,6 +31,8 @@ _WATCHED_S: Final = "40"
 RESTS_WITHIN_S: Final = 180.0
 """Until a new shop is in traffic, and every alert of the one before it is over."""
 _LOOK_EVERY_S: Final = 0.5
+_WINDOW_S: Final = 20.0
+"""Over which Primum takes rates: shorter than an alert takes to come, or they still hold what was before the fault."""
 _CLOCK: Final = SystemClock()
 
 
@@ -92,7 +93,7 @@ class KubernetesGround:
                 "PRIMUM_CLUSTER": self.name,
                 "PRIMUM_KUBE_CONTEXT": ACCOUNT_CONTEXT,
                 "PRIMUM_PROMETHEUS_URL": self._place.monitoring.url,
-                "PRIMUM_METRICS_WINDOW_S": f"{WINDOW_S:g}",
+                "PRIMUM_METRICS_WINDOW_S": f"{_WINDOW_S:g}",
                 "PRIMUM_SURROUNDINGS_AGE_S": "2",
                 "PRIMUM_SYMPTOM_EVERY_S": "5",
                 "PRIMUM_WATCH_S": _WATCHED_S,
