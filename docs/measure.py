@@ -202,9 +202,15 @@ def _ground(result: Result) -> str:
     found = result["summary"]
     seconds = ("t_detect_s", "t_diagnose_s", "t_mitigate_s")
     counted = ("scenario", "played", "as it must be", *judged, "residue", "actions", "undos", *seconds)
-    red = [f"- {row['scenario']}: {_why(row)}" for row in result["rows"] if not row["ok"]]
+    red = [f"- {row['scenario']}: {_why(row)}" for row in result["rows"] if not (row["ok"] or row["skipped"])]
+    elsewhere = {f"- {row['scenario']}: {row['skipped']}" for row in result["rows"] if row["skipped"]}
     ended = f"{found['passed']} of {found['played']} ended as they must, with {found['tokens']} tokens."
-    return "\n\n".join([table(rows, counted), ended, *(["\n".join(red)] if red else [])])
+    parts = [table(rows, counted), ended, _listed("Not as they must:", red)]
+    return "\n\n".join(part for part in [*parts, _listed(f"Not played on {result['on']}:", sorted(elsewhere))] if part)
+
+
+def _listed(head: str, lines: Sequence[str]) -> str:
+    return "\n".join([head, "", *lines]) if lines else ""
 
 
 def _by_name(rows: Sequence[Result]) -> Mapping[str, Sequence[Result]]:
@@ -225,9 +231,13 @@ def _middle(found: Sequence[float | None]) -> float | None:
 
 
 def _why(row: Result) -> str:
-    if row["skipped"] or row["error"]:
-        return f"not played: {row['skipped']}" if row["skipped"] else f"broke off: {row['error']}"
-    wrong = [f"it said {', '.join(row['said']) or 'nothing'} of {', '.join(row['truth'])}"] if not row["named"] else []
+    if row["error"]:
+        return f"broke off: {row['error']}"
+    wrong = (
+        [f"it said {', '.join(row['said']) or 'nothing'}; to blame: {', '.join(row['truth'])}"]
+        if not row["named"]
+        else []
+    )
     return "; ".join([*wrong, *(problem[:160] for problem in row["problems"][:2])]) or "not as it must be"
 
 
@@ -273,7 +283,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         found_out,
         status=1,
     ),
-    "scenarios": Measurement(["eval run --on lab --seed 1 --variants 3"], by_scenario, status=None),
+    "scenarios": Measurement(["eval run --on lab --seed 1 --variants 2"], by_scenario, status=None),
     "scenarios-on-kubernetes": Measurement(["eval run --on kubernetes --seed 1"], by_scenario, status=None),
 }
 

@@ -98,6 +98,8 @@ def main(options: Options) -> int:
 def _finished(options: Options, on: GroundName) -> Finished:
     """The rows that are there already: of the run that is resumed, or none."""
     folder = runtime.data_dir() / "eval"
+    if options.resume and (options.only or options.seed is not None or options.variants != 1):
+        raise PrimumError("--resume goes on with what the last run was asked for", advice="leave other options out")
     if options.resume:
         return Finished.of_the_last(folder, on)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1, 10_000)

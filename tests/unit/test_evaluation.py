@@ -60,6 +60,7 @@ def test_there_must_be_something_to_go_on_with(tmp_path: Path) -> None:
     [
         (Options(on="moon"), "there is no ground 'moon': choose lab or kubernetes"),
         (Options(only=("earthquake",)), "there is no scenario 'earthquake': choose among wrong-image"),
+        (Options(resume=True, seed=7), "--resume goes on with what the last run was asked for"),
     ],
 )
 def test_what_cannot_be_played_is_said_before_anything_starts(options: Options, said: str) -> None:
