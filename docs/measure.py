@@ -283,7 +283,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
         found_out,
         status=1,
     ),
-    "scenarios": Measurement(["eval run --on lab --seed 1 --variants 2"], by_scenario, status=None),
+    "scenarios": Measurement(["eval run --on lab --seed 1"], by_scenario, status=None),
     "scenarios-on-kubernetes": Measurement(["eval run --on kubernetes --seed 1"], by_scenario, status=None),
 }
 
