@@ -25,6 +25,7 @@ LISTS = {
     "endpointslices": "EndpointSliceList",
     "events": "EventList",
     "nodes": "NodeList",
+    "resourcequotas": "ResourceQuotaList",
 }
 KUBECONFIG = """
 current-context: test
