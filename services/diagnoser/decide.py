@@ -179,6 +179,19 @@ def _was_tried(finding: Finding, incident: Incident) -> bool:
     )
 
 
+def _went_back_in_vain(cause: Cause, incident: Incident) -> bool:
+    """Whether a rollout is blamed by another name, and going back behind it did not help already."""
+    return _blames_a_rollout(cause) and any(
+        _blames_a_rollout(transaction.plan.cause) and transaction.plan.cause.object == cause.object
+        for transaction in incident.transactions
+        if transaction.outcome is Outcome.UNDONE and not transaction.untried
+    )
+
+
+def _blames_a_rollout(cause: Cause) -> bool:
+    return cause.code in _SAY_WHAT_A_ROLLOUT_DID | CIRCUMSTANTIAL
+
+
 def _cause(ranked: _Ranked) -> Cause:
     reasons = [*ranked.reasons, f"confidence {ranked.finding.confidence:.2f}"]
     if ranked.finding.code in CIRCUMSTANTIAL:
@@ -203,12 +216,13 @@ def worth_another_look(
 ) -> bool:
     """Whether the cluster may show more in a moment: alerts can come before the state that explains them.
 
-    So it is where nothing was found, or only a rollout while its pods do not get well: why they do not will show.
+    So it is where nothing was found, or only a rollout while its pods do not get well: why they do not will show. Or
+    only what a rollout may have done that was taken back in vain: rates that tell otherwise need a window first.
     """
     since = incident.updated_at
     if since is None or now - since >= timedelta(seconds=grace_s):
         return False
-    if not causes:
+    if not causes or all(_went_back_in_vain(cause, incident) for cause in causes):
         return True
     broken = any((seen := topology.unwell.get(cause.object)) and seen.structural for cause in causes)
     return broken and all(cause.circumstantial for cause in causes)

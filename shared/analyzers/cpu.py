@@ -34,6 +34,12 @@ def cpu_use(deployment: Deployment, snapshot: Snapshot) -> CpuUse | None:
     return CpuUse(len(known), sum(used for used, _ in known), sum(limit for _, limit in known))
 
 
+def is_unmeasured(deployment: Deployment, snapshot: Snapshot) -> bool:
+    """Whether its pods have a limit and nobody knows yet how near to it they are, although others' use is measured."""
+    limited = any(_limit(pod) is not None for pod in snapshot.pods_of(deployment) if pod.ready)
+    return bool(snapshot.usage) and limited and cpu_use(deployment, snapshot) is None
+
+
 def _limit(pod: Pod) -> float | None:
     """The pod's CPU limit in cores; None if a container has none, for then the pod has none."""
     limits = [container.resources.limits.get("cpu") for container in pod.spec.containers]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from shared.analyzers.addresses import services_named
+from shared.analyzers.cpu import is_unmeasured
 from shared.analyzers.crash_loop import AFTER_A_CHANGE
 from shared.analyzers.evidence import changed, measured
 from shared.analyzers.slow import slow_services
@@ -18,14 +19,19 @@ from shared.domain.snapshot import Snapshot
 def slow_dependency(snapshot: Snapshot) -> Iterator[Finding]:
     """A Deployment whose answers take longer than before, although nothing that it calls does: those who call it wait.
 
-    Its own objects are well: what cannot start, or has no CPU left, is slow for that.
+    Its own objects are well: what cannot start, or has no CPU left, is slow for that. While nobody knows how much it
+    uses, right after its pods were replaced, nothing is said: a way back from a slow release is none from a load.
     """
     slow = slow_services(snapshot)
     for ref in sorted(slow):
         service = snapshot.service(ref)
         behind = [] if service is None else snapshot.workloads_behind(service)
-        if len(behind) == 1 and sick(behind[0], snapshot) is None and not slow.keys() & _called_by(behind[0], snapshot):
+        if len(behind) == 1 and _is_well(behind[0], snapshot) and not slow.keys() & _called_by(behind[0], snapshot):
             yield _finding(behind[0], ref, slow[ref], [other for other in slow if other != ref], snapshot)
+
+
+def _is_well(deployment: Deployment, snapshot: Snapshot) -> bool:
+    return sick(deployment, snapshot) is None and not is_unmeasured(deployment, snapshot)
 
 
 def _called_by(deployment: Deployment, snapshot: Snapshot) -> set[Ref]:

@@ -271,3 +271,23 @@ def test_the_cluster_is_looked_at_again_where_it_will_say_more(
         now = about.updated_at + timedelta(seconds=waited_s)
         assert worth_another_look(causes, topology, about, now, grace_s=15) is worth
     assert not worth_another_look(causes, topology, Incident(id=about.id), T0, grace_s=15)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "again"),
+    [
+        (CauseCode.SLOW_DEPENDENCY, Outcome.UNDONE, True),
+        (CauseCode.SLOW_DEPENDENCY, Outcome.KEPT, False),
+        (CauseCode.CPU_SATURATED, Outcome.UNDONE, False),
+    ],
+    ids=["blamed by another name", "it helped", "another cause"],
+)
+def test_a_rollout_that_was_taken_back_in_vain_is_not_blamed_at_once_by_another_name(
+    code: CauseCode, outcome: Outcome, *, again: bool
+) -> None:
+    """Its pods are new, and what they use is not measured yet: that it is load shows a moment later."""
+    topology, about = a_shop(), _with_transaction(outcome)
+    assert about.updated_at is not None
+    causes: tuple[Cause, ...] = rank([finding(code)], about, topology)
+    assert worth_another_look(causes, topology, about, about.updated_at, grace_s=15) is again
+    assert not worth_another_look(causes, topology, about, about.updated_at + timedelta(seconds=15), grace_s=15)
