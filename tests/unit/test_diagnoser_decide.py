@@ -32,6 +32,7 @@ CONFIDENCE = {
     CauseCode.IMAGE_PULL_FAILED: 0.95,
     CauseCode.MEMORY_LIMIT_TOO_LOW: 0.95,
     CauseCode.CRASH_LOOP: 0.85,
+    CauseCode.SLOW_DEPENDENCY: 0.8,
     CauseCode.RECENT_ROLLOUT: 0.7,
     CauseCode.SCALED_TOO_LOW: 0.65,
     CauseCode.CPU_SATURATED: 0.6,
