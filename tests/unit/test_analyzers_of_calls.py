@@ -18,7 +18,7 @@ from shared.domain.frozen import JsonObject
 from shared.domain.health import Latency, Traffic
 from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident
-from shared.domain.snapshot import Snapshot
+from shared.domain.snapshot import Snapshot, Usage
 from shared.testing.builders import (
     CLUSTER,
     T0,
@@ -221,6 +221,19 @@ def test_who_is_sick_is_slow_for_that() -> None:
     back = a_rollout("back", ready=1)
     objects = (*back.objects, *back.pods(), a_service("back"), an_endpoint_slice("back"))
     assert not list(slow_dependency(measured(a_snapshot(objects), {"back": SLOW})))
+
+
+def test_while_nobody_knows_whether_it_has_cpu_left_nothing_is_said() -> None:
+    """Pods that were just replaced have no rate yet: a load would be taken for a slow release."""
+    shop = chain(front=WAITS, middle=WAITS, back=SLOW)
+    of_front, of_all = ({pod: Usage(cpu_cores=0.01, memory_bytes=1) for pod in pods} for pods in _measured_pods(shop))
+    assert not list(slow_dependency(shop.but(usage=of_front)))
+    assert list(slow_dependency(shop.but(usage=of_all)))
+
+
+def _measured_pods(shop: Snapshot) -> tuple[list[str], list[str]]:
+    pods = [f"{pod.ref.namespace}/{pod.metadata.name}" for pod in shop.pods]
+    return [name for name in pods if "front" in name], pods
 
 
 def test_a_few_requests_say_nothing_of_an_average() -> None:
