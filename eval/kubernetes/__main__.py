@@ -9,7 +9,7 @@ import typer
 
 from eval.kubernetes import network, pki
 from eval.kubernetes.build import bin_dir, build
-from eval.kubernetes.choice import CONTEXT, WITHOUT, Source, choose, run_alone
+from eval.kubernetes.choice import CONTEXT, WITHOUT, Source, choose, run_alone, run_in_k3s
 from eval.kubernetes.cluster import down, prepare, up
 from eval.kubernetes.places import DEFAULT, Places, running
 from shared.adapters.system import SystemClock
@@ -95,8 +95,13 @@ def run_(
     Where neither can be had the command runs all the same, and PRIMUM_TEST_WITHOUT says why there is none.
     """
     choice = choose(os.environ)
-    if choice.source is Source.BUILT:
-        raise typer.Exit(run_alone(f"run-{os.getpid()}", command, nodes, _say))
+    match choice.source:
+        case Source.BUILT:
+            raise typer.Exit(run_alone(f"run-{os.getpid()}", command, nodes, _say))
+        case Source.K3S:
+            raise typer.Exit(run_in_k3s(command, _say))
+        case Source.NAMED | Source.NONE:
+            pass
     os.execvpe(command[0], command, {**os.environ, WITHOUT: choice.reason})
 
 

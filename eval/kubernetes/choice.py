@@ -9,7 +9,7 @@ from enum import Enum
 from types import FrameType
 from typing import Final, NamedTuple
 
-from eval.kubernetes import network
+from eval.kubernetes import k3s, network
 from eval.kubernetes.build import is_built
 from eval.kubernetes.cluster import Say
 from shared.domain.errors import PrimumError
@@ -25,6 +25,7 @@ class Source(Enum):
 
     NAMED = "named"
     BUILT = "built"
+    K3S = "k3s"
     NONE = "none"
 
 
@@ -36,7 +37,20 @@ class Choice(NamedTuple):
 
 
 def choose(environment: Mapping[str, str]) -> Choice:
-    """Choose. Raises PrimumError if a context is named and no kubeconfig."""
+    """Choose: the one that is named; the built one, which shows everything; K3S, which shows a part; none.
+
+    Raises PrimumError if a context is named and no kubeconfig.
+    """
+    ours = choose_ours(environment)
+    if ours.source is not Source.NONE:
+        return ours
+    if lacking := k3s.missing():
+        return Choice(Source.NONE, f"{ours.reason}; and {lacking}")
+    return Choice(Source.K3S)
+
+
+def choose_ours(environment: Mapping[str, str]) -> Choice:
+    """Choose for what must run inside the cluster's network. Raises as `choose`."""
     if environment.get(CONTEXT):
         if not environment.get("KUBECONFIG"):
             raise PrimumError(f"{CONTEXT} names a context of no kubeconfig", advice="set KUBECONFIG, too")
@@ -58,6 +72,13 @@ def run_alone(name: str, command: Sequence[str], nodes: int, say: Say) -> int:
         )
     finally:
         carried_out((*ours, "down", f"--name={name}"))
+
+
+def run_in_k3s(command: Sequence[str], say: Say) -> int:
+    """Run a command on a K3S that is up for it alone, and return its exit status; the cluster goes in any case."""
+    say(f"{k3s.IMAGE} in Docker for this run")
+    with k3s.running() as kubeconfig:
+        return carried_out(("env", f"KUBECONFIG={kubeconfig}", f"{CONTEXT}={k3s.CONTEXT}", *command))
 
 
 def carried_out(command: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 from eval.ground import Condition, GroundName, NodeFaults, Settings
 from eval.kubernetes.accounts import CONTEXT as ACCOUNT_CONTEXT
 from eval.kubernetes.accounts import Account
-from eval.kubernetes.choice import CONTEXT, Source, choose
+from eval.kubernetes.choice import CONTEXT, Source, choose_ours
 from eval.kubernetes.identities import identities
 from eval.kubernetes.opening import is_complete
 from eval.kubernetes.past import ETCD
@@ -118,13 +118,20 @@ class KubernetesGround:
 
 @asynccontextmanager
 async def kubernetes_ground(seed: int) -> AsyncIterator[KubernetesGround]:
-    """Open a shop on the cluster that PRIMUM_TEST_CONTEXT names; this process must be in the network of its nodes."""
+    """Open a shop on the cluster that PRIMUM_TEST_CONTEXT names; this process must be in the network of its nodes.
+
+    Raises PrimumError if that is not one of ours.
+    """
     kubeconfig, context = Path(os.environ["KUBECONFIG"]), os.environ[CONTEXT]
-    server = (await kubernetes_config.load(kubeconfig, context)).host
+    if (server := (await kubernetes_config.load(kubeconfig, context)).host) != SERVER:
+        raise PrimumError(
+            f"the cluster at {server} has no registry on its node's loopback, which the shop's images come from",
+            advice=f"without {CONTEXT} one that has is started for the run",
+        )
     with tempfile.TemporaryDirectory(prefix="primum-ground-", ignore_cleanup_errors=True) as folder:
         async with (
             operating(kubeconfig, context) as operator,
-            standing(Place(operator, server, ETCD if server == SERVER else ""), seed, Path(folder), _say) as place,
+            standing(Place(operator, server, ETCD), seed, Path(folder), _say) as place,
             Relay() as relay,
         ):
             accounts = await identities(operator, server, Path(folder) / "primum")
@@ -136,7 +143,7 @@ def enter() -> None:
 
     Raises PrimumError if there can be none.
     """
-    choice = choose(os.environ)
+    choice = choose_ours(os.environ)
     if choice.source is Source.NONE:
         raise PrimumError(f"no real cluster can be had here: {choice.reason}", advice="--on lab is always there")
     if choice.source is Source.BUILT:

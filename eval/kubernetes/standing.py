@@ -25,8 +25,8 @@ class Place(NamedTuple):
     operator: Operator
     server: str
     """The API's URL."""
-    etcd: str = ""
-    """Where its etcd answers, if it is ours: without it the shop is as young as it is."""
+    etcd: str
+    """Where its etcd answers, in which a shop's past is written."""
 
 
 class Standing:
@@ -49,9 +49,8 @@ class Standing:
         self._stack.push_async_callback(close_shop, self.operator, self.shop)
         await open_shop(self.operator, manifests(self.shop))
         await until_complete(self.operator, self.shop)
-        if self._etcd:
-            for namespace in (self.shop.namespace, self.shop.quiet_namespace):
-                await grow_old(self.operator, namespace, self._etcd)
+        for namespace in (self.shop.namespace, self.shop.quiet_namespace):
+            await grow_old(self.operator, namespace, self._etcd)
         users = targets(self.shop, await addresses(self.operator, self.shop))
         self.load = await self._stack.enter_async_context(Load(self._binaries, self._folder, users, self.users))
 

@@ -12,7 +12,6 @@ from typing import Final
 import pytest
 
 from eval.kubernetes.choice import CONTEXT, WITHOUT
-from eval.kubernetes.node import COREDNS
 from eval.lab.kinds import Obj
 from eval.lab.lab import Lab, LabSettings
 from eval.operator import Operator, operating
@@ -96,11 +95,12 @@ async def on_kubernetes() -> AsyncIterator[Place]:
         connect(kubeconfig, context, ClusterName("real"), timeout_s=15) as cluster,
         operating(kubeconfig, context) as operator,
     ):
-        place = Place(cluster, operator, own, "cart", f"{own}-quiet", "quiet", COREDNS.removesuffix(":1") + ":2")
+        image = await _image_of_dns(operator)
+        place = Place(cluster, operator, own, "cart", f"{own}-quiet", "quiet", f"{image}-next")
         named = ((place.namespace, place.workload), (place.other_namespace, place.other))
         try:
             for namespace, name in named:
-                await _furnish(operator, namespace, name)
+                await _furnish(operator, namespace, name, image)
             for namespace, name in named:
                 await place.until(partial(place.is_rolled_out, namespace, name))
             yield place
@@ -109,8 +109,14 @@ async def on_kubernetes() -> AsyncIterator[Place]:
                 await operator.delete("Namespace", "", namespace)
 
 
-async def _furnish(operator: Operator, namespace: str, name: str) -> None:
-    """What the lab's shop has of it: the image that every node has is CoreDNS, which answers on 8181 with no zone."""
+async def _image_of_dns(operator: Operator) -> str:
+    """The image that every cluster has, whoever made it: nothing needs to be pulled."""
+    found = await operator.get("Deployment", "kube-system", "coredns")
+    return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+async def _furnish(operator: Operator, namespace: str, name: str, image: str) -> None:
+    """What the lab's shop has of it: CoreDNS answers on 8181, with no zone."""
     await operator.create("Namespace", {"metadata": {"name": namespace}})
     labels = {"app": name}
     meta = {"name": name, "namespace": namespace, "labels": labels}
@@ -118,7 +124,7 @@ async def _furnish(operator: Operator, namespace: str, name: str) -> None:
     await operator.create("ConfigMap", {"metadata": meta, "data": {"Corefile": config}})
     container = {
         "name": "app",
-        "image": COREDNS,
+        "image": image,
         "args": ["-conf", "/etc/coredns/Corefile"],
         "ports": [{"name": "http", "containerPort": 8080}],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1},

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from eval.kubernetes import pki
 from eval.kubernetes.choice import CONTEXT, WITHOUT
 from eval.operator import Operator, operating
 
@@ -16,6 +18,15 @@ def named() -> None:
     """Skip, with the reason, where no cluster was named for the tests."""
     if not os.environ.get(CONTEXT):
         pytest.skip(os.environ.get(WITHOUT) or f"run it as `make test-kubernetes`, or name a cluster by {CONTEXT}")
+
+
+@pytest.fixture(scope="session")
+def ours(named: None) -> None:
+    """Skip where the cluster is another than one that was built here."""
+    del named
+    kubeconfig = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    if {each["cluster"]["server"] for each in kubeconfig["clusters"]} != {pki.SERVER}:
+        pytest.skip("the shop's registry is on the node's own loopback: only a cluster that was built here has that")
 
 
 @pytest.fixture

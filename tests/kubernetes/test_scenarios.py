@@ -13,6 +13,7 @@ from eval.monitoring.monitoring import PROGRAMS
 from eval.monitoring.program import missing
 
 
+@pytest.mark.usefixtures("ours")
 @pytest.mark.timeout(600)
 def test_a_wrong_image_is_rolled_back(tmp_path: Path) -> None:
     """Found, blamed on the right object, named, and mended: by services that are no administrators."""

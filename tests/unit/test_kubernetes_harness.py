@@ -7,9 +7,10 @@ import pytest
 
 from eval.kubernetes import network
 from eval.kubernetes.build import bin_dir
-from eval.kubernetes.choice import CONTEXT, Source, choose
+from eval.kubernetes.choice import CONTEXT, Source, choose, choose_ours
 from eval.kubernetes.daemon import Daemon
 from eval.kubernetes.image import archive
+from eval.kubernetes.k3s import IMAGE
 from shared.domain.errors import PrimumError
 
 
@@ -21,8 +22,23 @@ def test_the_cluster_that_somebody_named_is_the_one() -> None:
 def test_a_kubeconfig_alone_names_no_cluster_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be production's: without PRIMUM_TEST_CONTEXT it is not even looked at."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    choice = choose({"KUBECONFIG": "/some/where"})
+    choice = choose_ours({"KUBECONFIG": "/some/where"})
     assert (choice.source, "needs root" in choice.reason) == (Source.NONE, True)
+
+
+def test_a_docker_that_cannot_pull_is_said_beside_what_lacks_for_a_cluster_of_our_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """K3S is what is left where none can be built; a person reads what to mend for either."""
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\necho 'no route to the registry' >&2\nexit 1\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    choice = choose({})
+    assert choice.source is Source.NONE
+    assert "needs root" in choice.reason
+    assert choice.reason.endswith(f"Docker gives no {IMAGE}: no route to the registry")
 
 
 def test_a_context_of_no_kubeconfig_is_a_mistake() -> None:
