@@ -135,6 +135,16 @@ def failing_ratio(before: Mapping[str, float], after: Mapping[str, float]) -> fl
 
     Counts are by outcome, as `Ground.users` has them.
     """
-    counted = {outcome: after[outcome] - before.get(outcome, 0.0) for outcome in after}
+    counted = between(before, after)
     total = sum(counted.values())
-    return sum(count for outcome, count in counted.items() if not outcome.startswith("2")) / total if total else 1.0
+    return sum(count for outcome, count in counted.items() if not is_served(outcome)) / total if total else 1.0
+
+
+def between(before: Mapping[str, float], after: Mapping[str, float]) -> Mapping[str, float]:
+    """What was counted between two counts, by outcome."""
+    return {outcome: after[outcome] - before.get(outcome, 0.0) for outcome in after}
+
+
+def is_served(outcome: str) -> bool:
+    """Whether a request ended as it should."""
+    return outcome.startswith("2")

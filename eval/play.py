@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from eval.ground import GroundName, Site
 from eval.lab.alertmanager import Delivery
-from eval.oracles import Objects, failing_ratio, remove_others, residue, restore, written_objects
+from eval.oracles import Objects, between, failing_ratio, is_served, remove_others, residue, restore, written_objects
 from eval.scenarios.noise import SILENCE, Noise
 from eval.scenarios.scenario import RightEnd, Scenario
 from eval.stage import Stage
@@ -214,11 +214,11 @@ class Play:
             await ground.until(ground.at_rest, RESTS_WITHIN_S)
         served = await ground.users()
         await ground.pass_s(SERVED_FOR_S)
-        failing = failing_ratio(served, await ground.users())
-        if failing > FAILING_AT_MOST:
-            problems.append(f"{failing:.1%} of users' requests still fail")
+        then = await ground.users()
+        if (failing := failing_ratio(served, then)) > FAILING_AT_MOST:
+            problems.append(f"{failing:.1%} of users' requests still fail: {_failures(between(served, then))}")
         if not await ground.at_rest():
-            problems.append("the cluster is not at rest, or alerts are pending")
+            problems.append(f"the cluster is not at rest, or alerts are pending; {_firing(await ground.alerts())}")
         return problems
 
     def _unexpected(self) -> list[str]:
@@ -289,6 +289,15 @@ async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _failures(counted: Mapping[str, float]) -> str:
+    return ", ".join(f"{count:.0f} {outcome}" for outcome, count in counted.items() if count and not is_served(outcome))
+
+
+def _firing(alerts: Sequence[Mapping[str, str]]) -> str:
+    names = sorted({" ".join((each["alertname"], each.get("service", ""))).strip() for each in alerts})
+    return f"{', '.join(names) or 'none'} fires"
 
 
 def _merged(detail: Detail) -> bool:
