@@ -84,11 +84,11 @@ def exec_(command: Annotated[list[str], typer.Argument(help="What to run.")], na
 @app.command(
     "run",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    epilog="Example: NODES=2 python -m eval.kubernetes run pytest tests/kubernetes",
+    epilog="Example: NODES=1 python -m eval.kubernetes run pytest tests/kubernetes",
 )
 def run_(
     command: Annotated[list[str], typer.Argument(help="What to run.")],
-    nodes: Annotated[int, typer.Option(min=1, max=4, envvar="NODES", help="Of the cluster made for it.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, max=4, envvar="NODES", help="Of the cluster made for it.")] = 2,
 ) -> None:
     """Run a command on the cluster that PRIMUM_TEST_CONTEXT names; else on one that is up for it alone.
 

@@ -68,12 +68,13 @@ async def up(places: Places, nodes: int, say: Say) -> None:
     start_proxy(plane, authority, places)
     say(f"waiting for {nodes} node{'s' * (nodes > 1)}")
     await plane.until("get", "--namespace=kube-system", "serviceaccount", "default")
-    await plane.kubectl("apply", f"--filename={_DNS}")
     for node in members:
         await plane.until(
             "get", "node", node.name, "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}", said="True"
         )
     await plane.until("get", "--namespace=default", "serviceaccount", "default")
+    await plane.kubectl("apply", f"--filename={_DNS}")
+    await plane.kubectl("--namespace=kube-system", "scale", "deployment/coredns", f"--replicas={nodes}")
     await plane.kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
 
 

@@ -58,10 +58,10 @@ def _is_of(places: Places, trace: str) -> bool:
 
 
 def test_a_cluster_that_was_taken_down_has_left_nothing(second: Places) -> None:
-    """No process, mount, network namespace, cgroup or file; also of pods that still ran."""
+    """No process, mount, network namespace, cgroup or file of its two nodes; also of pods that still ran."""
     before = traces(second)
-    assert harness("up", f"--name={second.name}").returncode == 0
-    assert "Running" in harness("status", f"--name={second.name}").stdout
+    assert harness("up", f"--name={second.name}", "--nodes=2").returncode == 0
+    assert harness("status", f"--name={second.name}").stdout.count("Running") == 2
     assert harness("down", f"--name={second.name}").returncode == 0
     assert traces(second) - before == frozenset()
 
