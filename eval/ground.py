@@ -17,7 +17,7 @@ SLOW: str = "slow"
 
 
 class NodeFaults(Protocol):
-    """What can befall a machine."""
+    """What can befall a machine. Machines go by the names of their Nodes: `Ground.shop` has one for each role."""
 
     names: Sequence[str]
 
@@ -25,7 +25,24 @@ class NodeFaults(Protocol):
         """Let it lose its pods' packets while it goes on reporting Ready."""
 
     async def mend(self, name: str) -> None:
-        """Let it be well again."""
+        """Let it be well again, whatever befell it."""
+
+
+class MachineFaults(NodeFaults, Protocol):
+    """What can befall a machine that is one."""
+
+    async def freeze(self, name: str) -> None:
+        """Let its kubelet stand still: its pods go on, and nobody looks after them."""
+
+    async def shrink(self, name: str) -> None:
+        """Leave it hardly more memory than its pods use, as a hypervisor does that needs it elsewhere."""
+
+
+class NetworkFaults(Protocol):
+    """What can befall the network between pods."""
+
+    async def lose_packets(self, service: str, share: float) -> None:
+        """Lose such a share (0 to 1) of all packets to and from the pods of a service of the shop; 0 ends it."""
 
 
 class Ground(Protocol):
@@ -39,6 +56,10 @@ class Ground(Protocol):
     """What a person with kubectl can do, with an administrator's rights."""
     nodes: NodeFaults | None
     """None where a scenario cannot break them."""
+    machines: MachineFaults | None
+    """The same nodes, where they are real; else None."""
+    network: NetworkFaults | None
+    """None where pods have no real network, or one that is not ours."""
 
     @property
     def deliveries(self) -> Sequence[Delivery]:
@@ -61,6 +82,9 @@ class Ground(Protocol):
 
     async def at_rest(self) -> bool:
         """Whether it is complete, no alert is pending or fires, and everything was told that there was to tell."""
+
+    async def wounds(self) -> Sequence[str]:
+        """What of the cluster itself, beside its objects, is not as it was: machines, their network, its DNS."""
 
     async def until(self, condition: Condition, timeout_s: float) -> None:
         """Wait until the condition holds. Raises TimeoutError after so many seconds of the ground's."""

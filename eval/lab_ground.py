@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx
 
-from eval.ground import Condition, GroundName, NodeFaults, Settings
+from eval.ground import Condition, GroundName, MachineFaults, NetworkFaults, NodeFaults, Settings
 from eval.lab.alertmanager import Delivery
 from eval.lab.api import Api
 from eval.lab.lab import TOKEN, Lab, LabSettings
@@ -48,6 +48,8 @@ class WorldGround:
         self._world = world
         self.pace, self.shop, self.operator = world.pace, world.shop, operator
         self.nodes: NodeFaults | None = LabNodes(world)
+        self.machines: MachineFaults | None = None
+        self.network: NetworkFaults | None = None
 
     @property
     def deliveries(self) -> Sequence[Delivery]:
@@ -73,6 +75,9 @@ class WorldGround:
 
     async def at_rest(self) -> bool:
         return self._world.quiet()
+
+    async def wounds(self) -> Sequence[str]:
+        return [f"{name} drops its pods' packets" for name in sorted(self._world.kubelet.broken_nodes)]
 
     async def until(self, condition: Condition, timeout_s: float) -> None:
         ends_s = self._world.now_s + timeout_s

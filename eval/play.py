@@ -16,10 +16,11 @@ from eval.stage import Stage
 from shared.ports.clock import Clock
 
 ENDS_WITHIN_S: Final[Mapping[GroundName, float]] = {"lab": 900.0, "kubernetes": 420.0}
-"""Of the ground's time, as the next three; on a busy machine a lab, which is fast, needs much of it."""
+"""Of the ground's time, as the next four; on a busy machine a lab, which is fast, needs much of it."""
 CLOSED_WITHIN_S: Final = 300.0
 SERVED_FOR_S: Final = 12.0
 RESTS_WITHIN_S: Final = 90.0
+HEALS_WITHIN_S: Final = 90.0
 LOOK_EVERY_S: Final = 0.2
 FAILING_AT_MOST: Final = 0.02
 """Of users' requests, once it is over; noise has a twentieth of that."""
@@ -272,8 +273,21 @@ class Play:
         await self.scenario.recover(self._ground)
         await remove_others(self._ground.operator, before)
         await restore(self._ground.operator, before)
-        left = residue(before, await written_objects(self._ground.operator))
+        left = [*residue(before, await written_objects(self._ground.operator)), *await self._unhealed()]
         self.result.problems += [f"not as it was, for the next one: {line}" for line in left]
+
+    async def _unhealed(self) -> Sequence[str]:
+        """What of the cluster itself does not get well: nodes, their network, its DNS; it is given a while for that."""
+        left: Sequence[str] = ()
+
+        async def is_well() -> bool:
+            nonlocal left
+            left = await self._ground.wounds()
+            return not left
+
+        with suppress(TimeoutError):  # then what is left is said
+            await self._ground.until(is_well, HEALS_WITHIN_S)
+        return left
 
     def _of_the_wall(self, seconds: float) -> float:
         return seconds / self._ground.pace

@@ -149,13 +149,16 @@ class Evaluation:
         """Play of these what can be played on one ground; until one breaks off, for it leaves nothing to rely on."""
         for case in cases:
             if self._on in case.kind.not_on:
-                self._finish(_skipped(case, self._on), task)
+                self._finish(_skipped(case, case.kind.not_on[self._on]), task)
         playable = [case for case in cases if self._on not in case.kind.not_on]
         if not playable:
             return
         hit = set[str]()
         async with opening(self._on)(self._finished.seed + cases[0].variant) as ground, Stage(ground) as stage:
             for case in playable:
+                if lacking := case.kind.lacking(ground):
+                    self._finish(_skipped(case, lacking), task)
+                    continue
                 scenario, _, _ = case.cast(self._finished.seed)
                 whom = {scenario.role, scenario.other} - {""}
                 if not ground.renews and hit & whom:
@@ -205,9 +208,9 @@ class Evaluation:
         score.judge(row, truth, incidents, play.result.told_at)
 
 
-def _skipped(case: Case, on: GroundName) -> Row:
+def _skipped(case: Case, why: str) -> Row:
     kind = case.kind
-    return Row(kind.name, case.variant, title=kind.title, right_end=kind.right_end, skipped=kind.not_on[on])
+    return Row(kind.name, case.variant, title=kind.title, right_end=kind.right_end, skipped=why)
 
 
 def _last(ledger: Sequence[Mapping[str, Any]]) -> int:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from eval.kubernetes.daemon import is_stopped
 from eval.kubernetes.places import Places
 
 _MOUNTED: Final = Path("/sys/fs/cgroup")
@@ -34,6 +35,50 @@ def forbidden(probe: str) -> str:
 def of_node(places: Places, number: int) -> str:
     """What the kubelet is told: its `cgroupRoot`."""
     return f"/{places.cgroup}/{number}"
+
+
+def pods_memory(places: Places, number: int) -> "Memory":
+    """What all pods of a node may have, and have."""
+    return Memory(_v1("memory") / places.cgroup / str(number) / "kubepods")
+
+
+def _v1(controller: str) -> Path:
+    return _MOUNTED if _UNIFIED.exists() else _MOUNTED / controller
+
+
+class Memory:
+    """The memory of a cgroup, in bytes."""
+
+    def __init__(self, group: Path) -> None:
+        unified = _UNIFIED.exists()
+        self._limit = group / ("memory.max" if unified else "memory.limit_in_bytes")
+        self._usage = group / ("memory.current" if unified else "memory.usage_in_bytes")
+        self._stat = group / "memory.stat"
+        self._inactive = "inactive_file" if unified else "total_inactive_file"
+
+    @property
+    def limit(self) -> str:
+        """As the kernel writes it: a number, or `max`."""
+        return self._limit.read_text().strip()
+
+    @limit.setter
+    def limit(self, value: str) -> None:
+        self._limit.write_text(value)
+
+    @property
+    def working_set_bytes(self) -> int:
+        """What is used and cannot be had back just by asking, as the kubelet reckons it."""
+        stat = dict(line.split() for line in self._stat.read_text().splitlines())
+        return int(self._usage.read_text()) - int(stat[self._inactive])
+
+
+def stopped(places: Places) -> list[int]:
+    """The processes of its pods that stand still on a SIGSTOP."""
+    found: set[int] = set()
+    for group in _groups(places):
+        with suppress(OSError):
+            found |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
+    return sorted(pid for pid in found if is_stopped(pid))
 
 
 def end_all(places: Places) -> None:

@@ -42,6 +42,10 @@ class Daemon(NamedTuple):
     def runs(self) -> bool:
         return _began(self.pid) == self.began
 
+    def stands_still(self) -> bool:
+        """Whether a signal has stopped it, and none has let it go on."""
+        return self.runs() and is_stopped(self.pid)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it is still that process."""
         if self.runs():
@@ -79,10 +83,21 @@ async def within(seconds: float, holds: Callable[[], bool]) -> bool:
     return True
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still on a SIGSTOP."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] == "T"
+
+
 def _began(pid: int) -> int | None:
     """When a process began (proc(5), field 22 of stat); None if there is none, or only its corpse."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields and fields[0] not in "ZX" else None
+
+
+def _stat(pid: int) -> Sequence[str]:
+    """What proc(5) has in stat after the name, from the state on; nothing if there is no such process."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+        return ()

@@ -1,26 +1,31 @@
 """The real cluster as a ground: a real shop in it, real users, a real Prometheus and a pair of real Alertmanagers."""
 
+import asyncio
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from eval.ground import Condition, GroundName, NodeFaults, Settings
+from eval.ground import Condition, GroundName, MachineFaults, NetworkFaults, NodeFaults, Settings
 from eval.kubernetes.accounts import CONTEXT as ACCOUNT_CONTEXT
 from eval.kubernetes.accounts import Account
 from eval.kubernetes.choice import CONTEXT, Source, choose_ours
 from eval.kubernetes.identities import identities
+from eval.kubernetes.machines import Machines, ours
 from eval.kubernetes.opening import is_complete
+from eval.kubernetes.packets import Packets
 from eval.kubernetes.past import ETCD
 from eval.kubernetes.pki import SERVER
 from eval.kubernetes.relay import Relay
 from eval.kubernetes.shop import SURGE
 from eval.kubernetes.standing import Place, Standing, standing
+from eval.kubernetes.wounds import Machinery, wounds
 from eval.lab.alertmanager import Delivery
-from eval.lab.shop import Shop
+from eval.lab.shop import NODES, Shop
 from eval.operator import Operator, operating
 from shared.adapters import kubernetes_config
 from shared.adapters.system import SystemClock
@@ -42,12 +47,15 @@ class KubernetesGround:
     name: GroundName = "kubernetes"
     pace = 1.0
     renews = True
-    nodes: NodeFaults | None = None
 
-    def __init__(self, place: Standing, relay: Relay, accounts: Mapping[str, Account]) -> None:
-        self._place, self._relay, self._accounts = place, relay, accounts
+    def __init__(self, place: Standing, relay: Relay, accounts: Mapping[str, Account], own: "Own | None") -> None:
+        self._place, self._relay, self._accounts, self._own = place, relay, accounts, own
         self.operator: Operator = place.operator
-        self.shop: Shop = place.shop
+        self.machines: MachineFaults | None = own.machines if own is not None else None
+        self.nodes: NodeFaults | None = self.machines
+        self.network: NetworkFaults | None = own.packets if own is not None else None
+        self.shop: Shop
+        self._moved_in()
 
     @property
     def deliveries(self) -> Sequence[Delivery]:
@@ -74,9 +82,14 @@ class KubernetesGround:
         last = {each.fingerprint: each.status for each in self.deliveries}
         return self._relay.idle and "firing" not in last.values()
 
+    async def wounds(self) -> Sequence[str]:
+        return [] if self._own is None else await wounds(self.operator, self._own.machines, self._own.before)
+
     async def until(self, condition: Condition, timeout_s: float) -> None:
         ends_s = _CLOCK.monotonic_s() + timeout_s
         while not await condition():
+            if self._own is not None:
+                self._own.check()
             if _CLOCK.monotonic_s() >= ends_s:
                 raise TimeoutError(f"not within {timeout_s:g} s")
             await _CLOCK.sleep(_LOOK_EVERY_S)
@@ -110,10 +123,54 @@ class KubernetesGround:
         self._relay.silent = True
         try:
             await self._place.renew(seed)
-            self.shop = self._place.shop
+            self._moved_in()
             await self.until(self.at_rest, RESTS_WITHIN_S)
         finally:
             self._relay.silent = False
+
+    def _moved_in(self) -> None:
+        """Go by the names of the shop that stands there now."""
+        self.shop = self._place.shop
+        if self._own is not None:
+            self.shop = replace(self.shop, nodes=self._own.machines.by_role(NODES))
+            self._own.packets.namespace = self.shop.namespace
+
+
+class Own(NamedTuple):
+    """What a cluster has that was built here: machines and a network that may be broken, and how they were."""
+
+    machines: Machines
+    packets: Packets
+    before: Machinery
+    following: asyncio.Task[None]
+
+    def check(self) -> None:
+        """Raise what ended the enforcing of policies, if anything did: then nothing is as the scenario says."""
+        if self.following.done():
+            self.following.result()
+
+
+@asynccontextmanager
+async def owned(operator: Operator) -> AsyncIterator[Own | None]:
+    """Have the machines of a cluster that was built here, and NetworkPolicies enforced; None where it is another's.
+
+    However this ends, nothing is frozen, short of memory or without packets afterwards.
+    """
+    if (places := ours()) is None:
+        yield None
+        return
+    packets = Packets(operator)
+    machines = Machines(places, packets)
+    before = await Machinery.of(machines)
+    following = asyncio.create_task(packets.follow())
+    try:
+        yield Own(machines, packets, before, following)
+    finally:
+        for name in machines.names:
+            await machines.mend(name)
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
 
 
 @asynccontextmanager
@@ -131,11 +188,12 @@ async def kubernetes_ground(seed: int) -> AsyncIterator[KubernetesGround]:
     with tempfile.TemporaryDirectory(prefix="primum-ground-", ignore_cleanup_errors=True) as folder:
         async with (
             operating(kubeconfig, context) as operator,
+            owned(operator) as own,
             standing(Place(operator, server, ETCD), seed, Path(folder), _say) as place,
             Relay() as relay,
         ):
             accounts = await identities(operator, server, Path(folder) / "primum")
-            yield KubernetesGround(place, relay, accounts)
+            yield KubernetesGround(place, relay, accounts, own)
 
 
 def enter() -> None:

@@ -121,7 +121,8 @@ class Node:
             "authorization": {"mode": "Webhook"},
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": cgroups.of_node(self._places, self.number),
-            "enforceNodeAllocatable": [],
+            # Its pods' memory has a limit of its own, so that a node can run short of it and the machine does not.
+            "enforceNodeAllocatable": ["pods"],
             "containerRuntimeEndpoint": f"unix://{self.socket}",
             "podLogsDir": str(self.folder / "pod-logs"),
             "volumePluginDir": str(self.folder / "volume-plugins"),
@@ -136,6 +137,7 @@ class Node:
                 "imagefs.available": "1%",
                 "nodefs.inodesFree": "1%",
             },
+            "evictionPressureTransitionPeriod": "10s",
             "nodeStatusUpdateFrequency": "4s",
             # A crash loop of minutes shows nothing that one of seconds does not.
             "crashLoopBackOff": {"maxContainerRestartPeriod": "10s"},

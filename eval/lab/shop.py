@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -57,6 +57,7 @@ class Shop:
     replicas: Mapping[str, int]
     memory_mib: Mapping[str, int]  # role -> what it needs; the limit is about twice that
     images: Mapping[str, tuple[str, str, str, str]]  # role -> two older ones, the running one, the next one
+    nodes: Mapping[str, str] = field(default_factory=lambda: {name: name for name in NODES})  # role -> name of the Node
 
     def __getattr__(self, role: str) -> str:
         """`shop.edge` is the name of the service in that role."""

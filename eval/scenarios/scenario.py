@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 from eval.ground import Ground, GroundName
 from eval.lab.kinds import Obj
@@ -54,6 +54,16 @@ class CannotBePlayedError(Exception):
     """This ground has no way to make the fault."""
 
 
+_Faults = TypeVar("_Faults")
+
+
+def made_by(faults: _Faults | None) -> _Faults:
+    """Return what makes a fault, if this ground has it. Raises CannotBePlayedError."""
+    if faults is None:
+        raise CannotBePlayedError("this ground cannot make such a fault")
+    return faults
+
+
 @dataclass
 class Scenario(ABC):
     """One fault. `role` says which service of the shop is hit; names are the ground's."""
@@ -71,10 +81,20 @@ class Scenario(ABC):
     """Which ones it can hit besides, if it has a second fault."""
     not_on: ClassVar[Mapping[GroundName, str]] = {}
     """Where it cannot be played, and why."""
+    breaks_one_of: ClassVar[int] = 0
+    """How many nodes it takes, if it breaks one of them."""
 
     role: str
     rng: random.Random = field(repr=False)
     other: str = ""
+
+    @classmethod
+    def lacking(cls, ground: Ground) -> str:
+        """Say what this very ground lacks to play it; empty if it lacks nothing."""
+        there = len(ground.nodes.names) if ground.nodes is not None else 0
+        return (
+            "" if there >= cls.breaks_one_of else f"it takes {cls.breaks_one_of} nodes that are ours, here are {there}"
+        )
 
     def distinct_alerts(self, on: GroundName) -> int:
         """So many must have been delivered at least, or the scenario has not shown what it claims."""
@@ -96,7 +116,7 @@ class Scenario(ABC):
         """Return the object that a blame is about."""
         role = {"role": self.role, "other": self.other}.get(blame.of, blame.of)
         if blame.kind == "Node":
-            return blame.kind, "", role
+            return blame.kind, "", shop.nodes[role]
         return blame.kind, shop.namespace, shop.services.get(role, role)
 
     async def recover(self, ground: Ground) -> None:  # noqa: B027 - most faults live in objects, which the runner restores

@@ -1,0 +1,63 @@
+"""A built cluster's nodes as machines that can be broken, each alone, and mended."""
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from eval.kubernetes import cgroups, network
+from eval.kubernetes.daemon import Daemon, known
+from eval.kubernetes.packets import Packets
+from eval.kubernetes.places import Places, running
+
+LEFT_MIB: Final = 60
+"""How much a shrunk node has beside what its pods use: the kubelet evicts below a hundred."""
+
+
+class Machines:
+    """What a ground calls its nodes and its machines; a name is that of its Node."""
+
+    def __init__(self, places: Places, packets: Packets) -> None:
+        self.places, self._packets = places, packets
+        self._numbers = {each.name: int(each.name.removeprefix("node")) for each in places.state.glob("node[0-9]*")}
+        self._limits: dict[str, str] = {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        return sorted(self._numbers)
+
+    def by_role(self, roles: Sequence[str]) -> Mapping[str, str]:
+        """Name one of them for each role; with more roles than nodes, some have the same."""
+        return {role: self.names[place % len(self.names)] for place, role in enumerate(roles)}
+
+    async def drop_packets(self, name: str) -> None:
+        await self._packets.drop(self._numbers[name], all_of_them=True)
+
+    async def freeze(self, name: str) -> None:
+        self._kubelet(name).signal(signal.SIGSTOP)
+
+    async def shrink(self, name: str) -> None:
+        memory = cgroups.pods_memory(self.places, self._numbers[name])
+        self._limits.setdefault(name, memory.limit)
+        memory.limit = str(memory.working_set_bytes + LEFT_MIB * 1024 * 1024)
+
+    async def mend(self, name: str) -> None:
+        self._kubelet(name).signal(signal.SIGCONT)
+        if name in self._limits:
+            cgroups.pods_memory(self.places, self._numbers[name]).limit = self._limits.pop(name)
+        await self._packets.drop(self._numbers[name], all_of_them=False)
+
+    def memory_limits(self) -> Mapping[str, str]:
+        """What the pods of each node may have."""
+        return {name: cgroups.pods_memory(self.places, number).limit for name, number in self._numbers.items()}
+
+    def daemons(self) -> Sequence[Daemon]:
+        """All processes of the cluster itself."""
+        return known(self.places.daemons)
+
+    def _kubelet(self, name: str) -> Daemon:
+        return next(each for each in self.daemons() if each.name == f"kubelet-{self._numbers[name]}")
+
+
+def ours() -> Places | None:
+    """The cluster that was built here in whose network this process is; None if it is in none."""
+    return next((each for each in map(Places, running()) if network.is_inside(each)), None)
