@@ -5,6 +5,7 @@ from typing import Final
 
 from eval.scenarios.alert_storm import AlertStorm
 from eval.scenarios.anti_affinity import AntiAffinity
+from eval.scenarios.autoscaler_blind import AutoscalerBlind
 from eval.scenarios.budget_blocks_drain import BudgetBlocksDrain
 from eval.scenarios.claim_unbound import ClaimUnbound
 from eval.scenarios.config_map_missing import ConfigMapMissing
@@ -87,6 +88,7 @@ SCENARIOS: Final[Sequence[type[Scenario]]] = (
     ClaimUnbound,
     PullSecretMissing,
     WrongDnsPolicy,
+    AutoscalerBlind,
     CordonedNode,
     PodsKilled,
     NetworkPolicyBlocks,

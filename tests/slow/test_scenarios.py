@@ -43,7 +43,7 @@ async def test_a_fault_is_made_on_the_lab_and_shows(kind: type[Scenario]) -> Non
 
     await scenario.inject(ground)
     await ground.until(told, timeout_s=300)
-    if kind.name not in ("gray-node", "misleading-rollout", "load-spike"):
+    if kind.name not in ("gray-node", "misleading-rollout", "load-spike", "pods-killed"):
         assert residue(before, await written_objects(ground.operator)) != []
     await scenario.recover(ground)
 
