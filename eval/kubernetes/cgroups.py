@@ -117,6 +117,5 @@ def _groups(places: Places) -> Iterator[Path]:
     """All of them, the deepest first."""
     for controller in _controllers():
         top = controller / places.cgroup
-        if top.is_dir():
-            yield from sorted((path for path in top.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts))
-            yield top
+        below = [Path(folder) for folder, _, _ in os.walk(top)]  # which takes no offence at groups that go meanwhile
+        yield from sorted(below, key=lambda path: -len(path.parts))

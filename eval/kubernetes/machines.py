@@ -19,11 +19,8 @@ class Machines:
     def __init__(self, places: Places, packets: Packets) -> None:
         self.places, self._packets = places, packets
         self._numbers = {each.name: int(each.name.removeprefix("node")) for each in places.state.glob("node[0-9]*")}
+        self.names: Sequence[str] = sorted(self._numbers)
         self._limits: dict[str, str] = {}
-
-    @property
-    def names(self) -> Sequence[str]:
-        return sorted(self._numbers)
 
     def by_role(self, roles: Sequence[str]) -> Mapping[str, str]:
         """Name one of them for each role; with more roles than nodes, some have the same."""

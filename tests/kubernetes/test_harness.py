@@ -47,9 +47,9 @@ def traces(of: Places) -> frozenset[str]:
 def _processes() -> Iterator[str]:
     for each in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended
-            words = each.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if "containerd" in words or "kube" in words:
-                yield f"{each.parent.name} {words}"
+            words = each.read_bytes().decode(errors="replace").split("\0")
+            if Path(words[0]).name.startswith(("containerd", "kube", "etcd", "coredns", "pause")):
+                yield f"{each.parent.name} {' '.join(words)}"
 
 
 def _is_of(places: Places, trace: str) -> bool:
