@@ -29,6 +29,7 @@ class Policy(Frozen):
     act_namespaces: frozenset[str] = frozenset()
     act_runbooks: frozenset[str] = frozenset()
     forbidden_namespaces: frozenset[str] = frozenset({"kube-system"})
+    """Where nothing is ever written. What evicts pods there, a person must allow."""
     destructive_runbooks: frozenset[str] = frozenset()
     """Runbooks that always ask, beside those whose contract says so."""
     confidence_threshold: float = 0.5
@@ -57,8 +58,7 @@ def decide(policy: Policy, plan: Plan, *, approved: bool, recent_transactions: i
 
 
 def _denied(policy: Policy, plan: Plan, recent_transactions: int) -> str | None:
-    namespaces = {change.ref.namespace for change in plan.changes}
-    if forbidden := sorted(namespaces & policy.forbidden_namespaces):
+    if forbidden := sorted({ref.namespace for ref in plan.written} & policy.forbidden_namespaces):
         return f"namespace {forbidden[0]} is off limits"
     if recent_transactions >= policy.max_transactions_per_workload:
         return f"{recent_transactions} transactions touched this workload within a day already"
@@ -71,8 +71,9 @@ def _must_ask(policy: Policy, plan: Plan) -> str | None:
     if policy.mode is Mode.SUGGEST:
         return "suggest mode: every act asks"
     namespaces = {change.ref.namespace for change in plan.changes if change.ref.namespace}
-    if policy.act_namespaces and (locked := sorted(namespaces - policy.act_namespaces)):
-        return f"namespace {locked[0]} is not unlocked"
+    locked = namespaces - policy.act_namespaces if policy.act_namespaces else namespaces & policy.forbidden_namespaces
+    if locked:
+        return f"namespace {min(locked)} is not unlocked"
     if policy.act_runbooks and plan.runbook.name not in policy.act_runbooks:
         return f"{plan.runbook.name} is not unlocked"
     if plan.cause.confidence < policy.confidence_threshold:

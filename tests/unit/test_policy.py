@@ -2,6 +2,8 @@
 
 import pytest
 
+from shared.domain.change import Evict
+from shared.domain.cluster import Kind
 from shared.domain.policy import Mode, Permission, Policy, decide
 from shared.domain.runbook import Plan
 from shared.testing.builders import a_cause, a_patch, a_plan, a_ref
@@ -12,6 +14,8 @@ SURE = a_plan()
 UNSURE = a_plan(cause=a_cause(confidence=0.49))
 DESTRUCTIVE = a_plan(destructive=True)
 IN_KUBE_SYSTEM = a_plan(change=a_patch(a_ref(namespace="kube-system")))
+IT_LEAVES = Evict(ref=a_ref("dns-1", Kind.POD, "kube-system"), uid="u", controller="ReplicaSet/kube-system/dns")
+OUT_OF_KUBE_SYSTEM = SURE.but(changes=(*SURE.changes, IT_LEAVES))
 ALLOW, ASK, DENY = Permission.ALLOW, Permission.ASK, Permission.DENY
 
 
@@ -31,6 +35,7 @@ ALLOW, ASK, DENY = Permission.ALLOW, Permission.ASK, Permission.DENY
         (ACT.but(act_runbooks=frozenset({"other"})), SURE, ASK, "scale-up is not unlocked"),
         (ACT.but(act_runbooks=frozenset({"scale-up"})), SURE, ALLOW, "unlocked"),
         (ACT, IN_KUBE_SYSTEM, DENY, "off limits"),
+        (ACT, OUT_OF_KUBE_SYSTEM, ASK, "namespace kube-system is not unlocked"),
         (ACT.but(forbidden_namespaces=frozenset({"shop"})), SURE, DENY, "off limits"),
     ],
 )
@@ -47,6 +52,7 @@ def test_policy_answers_with_a_reason(policy: Policy, plan: Plan, expected: Perm
         (SUGGEST, SURE, ALLOW),
         (ACT, DESTRUCTIVE, ALLOW),
         (ACT, UNSURE, ALLOW),
+        (ACT, OUT_OF_KUBE_SYSTEM, ALLOW),
         (ACT.but(act_runbooks=frozenset({"other"})), SURE, ALLOW),
         (OBSERVE, SURE, DENY),
         (ACT, IN_KUBE_SYSTEM, DENY),
