@@ -48,13 +48,14 @@ class KubernetesGround:
     pace = 1.0
     renews = True
 
-    def __init__(self, place: Standing, relay: Relay, accounts: Mapping[str, Account], own: "Own | None") -> None:
+    def __init__(self, place: Standing, relay: Relay, accounts: Mapping[str, Account], own: "Own") -> None:
         self._place, self._relay, self._accounts, self._own = place, relay, accounts, own
         self.operator: Operator = place.operator
-        self.machines: MachineFaults | None = own.machines if own is not None else None
-        self.nodes: NodeFaults | None = self.machines
-        self.network: NetworkFaults | None = own.packets if own is not None else None
+        self.machines: MachineFaults | None = own.machines
+        self.nodes: NodeFaults | None = own.machines
+        self.network: NetworkFaults | None = own.packets
         self.shop: Shop
+        self._told_before = 0
         self._moved_in()
 
     @property
@@ -79,17 +80,16 @@ class KubernetesGround:
     async def at_rest(self) -> bool:
         if not await self.complete() or await self._place.monitoring.firing():
             return False
-        last = {each.fingerprint: each.status for each in self.deliveries}
+        last = {each.fingerprint: each.status for each in self.deliveries[self._told_before :]}
         return self._relay.idle and "firing" not in last.values()
 
     async def wounds(self) -> Sequence[str]:
-        return [] if self._own is None else await wounds(self.operator, self._own.machines, self._own.before)
+        return await wounds(self.operator, self._own.machines, self._own.before)
 
     async def until(self, condition: Condition, timeout_s: float) -> None:
         ends_s = _CLOCK.monotonic_s() + timeout_s
         while not await condition():
-            if self._own is not None:
-                self._own.check()
+            self._own.check()
             if _CLOCK.monotonic_s() >= ends_s:
                 raise TimeoutError(f"not within {timeout_s:g} s")
             await _CLOCK.sleep(_LOOK_EVERY_S)
@@ -121,6 +121,7 @@ class KubernetesGround:
 
     async def renew(self, seed: int) -> None:
         self._relay.silent = True
+        self._told_before = len(self.deliveries)  # that what fired is over is not told in the silence
         try:
             await self._place.renew(seed)
             self._moved_in()
@@ -130,10 +131,8 @@ class KubernetesGround:
 
     def _moved_in(self) -> None:
         """Go by the names of the shop that stands there now."""
-        self.shop = self._place.shop
-        if self._own is not None:
-            self.shop = replace(self.shop, nodes=self._own.machines.by_role(NODES))
-            self._own.packets.namespace = self.shop.namespace
+        self.shop = replace(self._place.shop, nodes=self._own.machines.by_role(NODES))
+        self._own.packets.namespace = self.shop.namespace
 
 
 class Own(NamedTuple):
@@ -151,14 +150,14 @@ class Own(NamedTuple):
 
 
 @asynccontextmanager
-async def owned(operator: Operator) -> AsyncIterator[Own | None]:
-    """Have the machines of a cluster that was built here, and NetworkPolicies enforced; None where it is another's.
+async def owned(operator: Operator) -> AsyncIterator[Own]:
+    """Have the machines of the cluster that was built here, and NetworkPolicies enforced.
 
-    However this ends, nothing is frozen, short of memory or without packets afterwards.
+    However this ends, nothing is frozen, short of memory or without packets afterwards. Raises PrimumError where this
+    process is in no network of such a cluster.
     """
     if (places := ours()) is None:
-        yield None
-        return
+        raise PrimumError("these machines were not started here", advice=f"without {CONTEXT} some are, for the run")
     packets = Packets(operator)
     machines = Machines(places, packets)
     before = await Machinery.of(machines)
