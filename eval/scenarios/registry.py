@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
+from eval.scenarios.abrupt_shutdown import AbruptShutdown
 from eval.scenarios.alert_storm import AlertStorm
 from eval.scenarios.anti_affinity import AntiAffinity
 from eval.scenarios.autoscaler_blind import AutoscalerBlind
 from eval.scenarios.budget_blocks_drain import BudgetBlocksDrain
 from eval.scenarios.claim_unbound import ClaimUnbound
 from eval.scenarios.config_map_missing import ConfigMapMissing
+from eval.scenarios.connections_exhausted import ConnectionsExhausted
 from eval.scenarios.cordoned_node import CordonedNode
 from eval.scenarios.cpu_limit_too_low import CpuLimitTooLow
 from eval.scenarios.dns_misconfigured import DnsMisconfigured
@@ -19,6 +21,7 @@ from eval.scenarios.healed_before import HealedBefore
 from eval.scenarios.healthy import Healthy
 from eval.scenarios.init_container_hangs import InitContainerHangs
 from eval.scenarios.kubelet_frozen import KubeletFrozen
+from eval.scenarios.leaking_consumer import LeakingConsumer
 from eval.scenarios.limit_range import LimitRange
 from eval.scenarios.liveness_path import LivenessPath
 from eval.scenarios.load_spike import LoadSpike
@@ -36,9 +39,12 @@ from eval.scenarios.quota_exceeded import QuotaExceeded
 from eval.scenarios.readiness_port import ReadinessPort
 from eval.scenarios.red_herring import RedHerring
 from eval.scenarios.requests_too_large import RequestsTooLarge
+from eval.scenarios.retry_storm import RetryStorm
+from eval.scenarios.rollout_stuck import RolloutStuck
 from eval.scenarios.scaled_to_zero import ScaledToZero
 from eval.scenarios.scenario import Scenario
 from eval.scenarios.secret_missing import SecretMissing
+from eval.scenarios.sidecar_port import SidecarPort
 from eval.scenarios.slow_dependency import SlowDependency
 from eval.scenarios.taint import Taint
 from eval.scenarios.two_faults import TwoFaults
@@ -98,4 +104,10 @@ SCENARIOS: Final[Sequence[type[Scenario]]] = (
     BudgetBlocksDrain,
     KubeletFrozen,
     MemoryPressure,
+    AbruptShutdown,
+    ConnectionsExhausted,
+    LeakingConsumer,
+    RetryStorm,
+    RolloutStuck,
+    SidecarPort,
 )

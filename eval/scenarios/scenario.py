@@ -117,7 +117,8 @@ class Scenario(ABC):
         role = {"role": self.role, "other": self.other}.get(blame.of, blame.of)
         if blame.kind == "Node":
             return blame.kind, "", shop.nodes[role]
-        return blame.kind, shop.namespace, shop.services.get(role, role)
+        named = {**shop.services, "worker": shop.worker}
+        return blame.kind, shop.namespace, named.get(role, role)
 
     async def recover(self, ground: Ground) -> None:  # noqa: B027 - most faults live in objects, which the runner restores
         """Mend what is no object: load, nodes."""

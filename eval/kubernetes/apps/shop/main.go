@@ -3,7 +3,9 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -42,13 +44,15 @@ func run(ctx context.Context, settings Settings, log *Log) error {
 	if pause(ctx, settings.Startup); ctx.Err() != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", settings.Listen)
+	server := service.Server()
+	listeners, err := listen(settings)
 	if err != nil {
 		return err
 	}
-	server := service.Server()
-	failed := make(chan error, 2)
-	go func() { failed <- server.Serve(listener) }()
+	failed := make(chan error, 3)
+	for _, listener := range listeners {
+		go func() { failed <- server.Serve(listener) }()
+	}
 	go func() {
 		if err := fill(settings.MemoryMB); err != nil {
 			failed <- err
@@ -64,6 +68,23 @@ func run(ctx context.Context, settings Settings, log *Log) error {
 	case <-ctx.Done():
 		return leave(server, service, settings, log)
 	}
+}
+
+// listen opens its ports. A certificate is read from its file for each client: it may be replaced at any time.
+func listen(settings Settings) ([]net.Listener, error) {
+	plain, err := net.Listen("tcp", settings.Listen)
+	if err != nil || settings.TLS.Listen == "" {
+		return []net.Listener{plain}, err
+	}
+	read := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(settings.TLS.File, settings.TLS.Key)
+		return &pair, err
+	}
+	if _, err := read(nil); err != nil {
+		return nil, fmt.Errorf("cannot serve TLS: %w", err)
+	}
+	secure, err := tls.Listen("tcp", settings.TLS.Listen, &tls.Config{GetCertificate: read})
+	return []net.Listener{plain, secure}, err
 }
 
 // leave stops being ready, takes what still comes while the word spreads, and finishes what was begun.

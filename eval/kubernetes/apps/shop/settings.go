@@ -17,6 +17,7 @@ import (
 // silent. The image's own environment says what the application is, the container's where it runs.
 type Settings struct {
 	Listen        string
+	TLS           Certificate
 	Debug         bool
 	Latency       time.Duration // own work that waits
 	CPU           time.Duration // own work that computes, a request
@@ -28,6 +29,7 @@ type Settings struct {
 	Timeout       time.Duration // of a call to a dependency
 	Retries       int
 	ConnectionAge time.Duration // after which a client is told to connect anew
+	Leak          float64       // of the connections to dependencies, which nobody gives back
 	Connections   int           // that may be open at once; 0: as many as come
 	SignIn        bool          // callers must sign in
 	User          string
@@ -37,6 +39,9 @@ type Settings struct {
 	LeakKB        int      // that stay allocated after each job
 	Upstreams     []Upstream
 }
+
+// Certificate is where it serves TLS besides, and with what; without an address: nowhere.
+type Certificate struct{ Listen, File, Key string }
 
 // Upstream is a dependency: the variable that holds its address, and how many calls a request makes.
 type Upstream struct {
@@ -63,6 +68,7 @@ func Load(environment []string) (Settings, error) {
 	}
 	settings := Settings{
 		Listen:        read.text("LISTEN", ":8080"),
+		TLS:           Certificate{read.text("TLS_LISTEN", ""), read.text("TLS_CERTIFICATE", ""), read.text("TLS_KEY", "")},
 		Debug:         read.choice("LOG_LEVEL", "info", "debug", "warn", "error") == "debug",
 		Latency:       read.duration("LATENCY_MS", 2, time.Millisecond),
 		CPU:           read.duration("CPU_MS", 0.2, time.Millisecond),
@@ -74,6 +80,7 @@ func Load(environment []string) (Settings, error) {
 		Timeout:       read.duration("TIMEOUT_MS", 1000, time.Millisecond),
 		Retries:       int(read.number("RETRIES", 0)),
 		ConnectionAge: read.duration("CONNECTION_AGE_S", 2, time.Second),
+		Leak:          read.number("CONNECTION_LEAK", 0),
 		Connections:   int(read.number("CONNECTIONS", 0)),
 		SignIn:        read.choice("SIGN_IN", "none", "required") == "required",
 		User:          read.text("STORE_USER", ""),

@@ -2,9 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -140,6 +147,95 @@ func TestAboveTheLimitOfConnectionsTheStoreSaysSoAndProbesStillPass(t *testing.T
 		time.Sleep(time.Millisecond)
 	}
 	expect(t, store+"/find", 200, "ok")
+}
+
+func TestALeakingCallerTakesAConnectionForEachOfItsCallsAndGivesNoneBack(t *testing.T) {
+	store, service := serve(t, "CONNECTIONS=3")
+	above, _ := serve(t, "CORAL_RATIO=1", "CORAL_URL="+store, "CONNECTION_LEAK=1")
+	for range 3 {
+		expect(t, above+"/find", 200, "ok")
+	}
+	expect(t, above+"/find", 502, "too many connections: all 3 are taken")
+	if open := service.open.Load(); open != 3 {
+		t.Errorf("%d connections are open, not 3", open)
+	}
+}
+
+func TestACertificateIsServedUntilItIsReplaced(t *testing.T) {
+	folder := t.TempDir()
+	certificate, key, trusted := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key"), x509.NewCertPool()
+	issue(t, certificate, key, time.Hour, trusted)
+	settings, err := Load([]string{
+		"LISTEN=127.0.0.1:0", "TLS_LISTEN=127.0.0.1:0", "TLS_CERTIFICATE=" + certificate, "TLS_KEY=" + key,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listeners, err := listen(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, log := prometheus.NewRegistry(), NewLog(false)
+	server := NewService(settings, NewClients(settings, requests.New(registry), log), registry, log).Server()
+	t.Cleanup(func() { server.Close() })
+	for _, listener := range listeners {
+		go server.Serve(listener)
+	}
+	expect(t, "http://"+listeners[0].Addr().String()+"/find", 200, "ok")
+	secure := "https://" + listeners[1].Addr().String() + "/find"
+	ask := func() error {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}}
+		defer client.CloseIdleConnections()
+		answer, err := client.Get(secure)
+		if err == nil {
+			answer.Body.Close()
+		}
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Error(err)
+	}
+	issue(t, certificate, key, -time.Minute, trusted)
+	if err := ask(); err == nil || !strings.Contains(err.Error(), "certificate has expired or is not yet valid") {
+		t.Errorf("%v, not that it has expired", err)
+	}
+	settings.TLS.File = filepath.Join(folder, "none")
+	if _, err := listen(settings); err == nil || !strings.Contains(err.Error(), "cannot serve TLS") {
+		t.Errorf("%v, not that there is none", err)
+	}
+}
+
+// issue writes a certificate for loopback that is valid for so long from now, and trusts it.
+func issue(t *testing.T, certificate, key string, lives time.Duration, trusted *x509.CertPool) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lives),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	made, err := x509.CreateCertificate(rand.Reader, wanted, wanted, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, block := range map[string]*pem.Block{
+		certificate: {Type: "CERTIFICATE", Bytes: made}, key: {Type: "PRIVATE KEY", Bytes: secret},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parsed, err := x509.ParseCertificate(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted.AddCert(parsed)
 }
 
 func TestAnOldConnectionIsEndedWithItsNextAnswer(t *testing.T) {

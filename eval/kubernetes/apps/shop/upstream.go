@@ -70,6 +70,14 @@ func (c *Clients) try(ctx context.Context, upstream Upstream, route string) erro
 	}
 }
 
+// client is the one that all calls share; a leaking application now and then takes a connection that it forgets.
+func (c *Clients) client() *http.Client {
+	if rand.Float64() < c.settings.Leak {
+		return &http.Client{Timeout: c.settings.Timeout, Transport: &http.Transport{}}
+	}
+	return c.http
+}
+
 // call makes one request and returns the body of its answer; an answer that is no success is an error, too.
 func (c *Clients) call(ctx context.Context, upstream Upstream, method, path, route string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(upstream.URL, "/")+path, nil)
@@ -80,7 +88,7 @@ func (c *Clients) call(ctx context.Context, upstream Upstream, method, path, rou
 		request.SetBasicAuth(c.settings.User, c.settings.Password)
 	}
 	began := time.Now()
-	answer, err := c.http.Do(request)
+	answer, err := c.client().Do(request)
 	if err != nil {
 		if ctx.Err() == nil { // else it is we who leave
 			c.calls.Saw(upstream.Callee, route, 0, err, time.Since(began))
