@@ -71,6 +71,9 @@ class Ground(Protocol):
     async def delay_alerts(self, by_s: float) -> None:
         """Let all news of alerts in the shop arrive so much later from now on; 0 makes it prompt again."""
 
+    async def grow_old(self) -> None:
+        """Let the shop as it stands be a month old, where stamps can be moved: a rollout of today is suspected."""
+
     async def users(self) -> Mapping[str, float]:
         """Users' requests since the shop opened, counted outside of it: by HTTP status, `slow`, or what went wrong."""
 

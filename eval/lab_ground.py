@@ -64,6 +64,9 @@ class WorldGround:
         else:
             self._world.alertmanager.release()
 
+    async def grow_old(self) -> None:
+        """Leave it: the lab's stamps are its own."""
+
     async def users(self) -> Mapping[str, float]:
         return dict(self._world.traffic.flows[self.shop.namespace, self.shop.services["edge"]].totals)
 

@@ -68,6 +68,9 @@ class KubernetesGround:
     async def delay_alerts(self, by_s: float) -> None:
         self._relay.delay_s = by_s
 
+    async def grow_old(self) -> None:
+        await self._place.grow_old()
+
     async def users(self) -> Mapping[str, float]:
         return (await self._place.load.seen())[self.shop.edge].outcomes
 

@@ -40,15 +40,20 @@ class Authority:
         self.ca.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         self._write_key(folder / "ca.key", self._key)
 
-    def issue(self, name: str, common_name: str, organization: str = "", hosts: Sequence[str] = ()) -> Pair:
-        """Issue a certificate for a client and, if it has hosts (names or addresses), for a server."""
+    def issue(
+        self, name: str, common_name: str, organization: str = "", hosts: Sequence[str] = (), lives: timedelta = _LIVES
+    ) -> Pair:
+        """Issue a certificate for a client and, if it has hosts (names or addresses), for a server.
+
+        It ends after `lives`; less than nothing, down to some minutes, makes one that is out of date.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         parts = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
         if organization:
             parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])]
         begun = (
-            self._begun(x509.Name(parts), key.public_key())
+            self._begun(x509.Name(parts), key.public_key(), lives)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         )
@@ -78,7 +83,9 @@ class Authority:
             path, self.ca, {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
         )
 
-    def _begun(self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _begun(
+        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, lives: timedelta = _LIVES
+    ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -86,7 +93,7 @@ class Authority:
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._now - timedelta(minutes=5))
-            .not_valid_after(self._now + _LIVES)
+            .not_valid_after(self._now + lives)
         )
 
     @staticmethod

@@ -49,10 +49,14 @@ class Standing:
         self._stack.push_async_callback(close_shop, self.operator, self.shop)
         await open_shop(self.operator, manifests(self.shop))
         await until_complete(self.operator, self.shop)
-        for namespace in (self.shop.namespace, self.shop.quiet_namespace):
-            await grow_old(self.operator, namespace, self._etcd)
+        await self.grow_old()
         users = targets(self.shop, await addresses(self.operator, self.shop))
         self.load = await self._stack.enter_async_context(Load(self._binaries, self._folder, users, self.users))
+
+    async def grow_old(self) -> None:
+        """Let the shop as it stands be a month old."""
+        for namespace in (self.shop.namespace, self.shop.quiet_namespace):
+            await grow_old(self.operator, namespace, self._etcd)
 
     async def close(self) -> None:
         """Let the users go, and then the shop with its namespaces."""

@@ -15,6 +15,7 @@ from eval.scenarios.cordoned_node import CordonedNode
 from eval.scenarios.cpu_limit_too_low import CpuLimitTooLow
 from eval.scenarios.dns_misconfigured import DnsMisconfigured
 from eval.scenarios.dns_policy import WrongDnsPolicy
+from eval.scenarios.expired_certificate import ExpiredCertificate
 from eval.scenarios.good_deploy import GoodDeploy
 from eval.scenarios.gray_node import GrayNode
 from eval.scenarios.healed_before import HealedBefore
@@ -110,4 +111,5 @@ SCENARIOS: Final[Sequence[type[Scenario]]] = (
     RetryStorm,
     RolloutStuck,
     SidecarPort,
+    ExpiredCertificate,
 )

@@ -37,11 +37,20 @@ INTRINSIC: Final = frozenset(
         CauseCode.ANTI_AFFINITY_UNSATISFIABLE,
         CauseCode.CPU_LIMIT_TOO_LOW,
         CauseCode.DEPENDENCY_ADDRESS_WRONG,
+        CauseCode.PORT_CONFLICT,
+        CauseCode.CERTIFICATE_EXPIRED,
+        CauseCode.MEMORY_USE_GROWN,
     }
 )
 """Faults that stand on their own evidence: nothing that happens elsewhere makes them."""
 _SAY_WHAT_A_ROLLOUT_DID: Final = frozenset(
-    {CauseCode.CRASH_LOOP, CauseCode.CREDENTIALS_REFUSED, CauseCode.SLOW_DEPENDENCY}
+    {
+        CauseCode.CRASH_LOOP,
+        CauseCode.CREDENTIALS_REFUSED,
+        CauseCode.SLOW_DEPENDENCY,
+        CauseCode.ROLLOUT_STUCK,
+        CauseCode.MEMORY_USE_GROWN,
+    }
 )
 """Causes that, with a revision to go back to, say what a rollout did: its timing alone says less."""
 _UNLOCATED_FACTOR: Final = 0.5

@@ -22,12 +22,13 @@ def crash_loop(snapshot: Snapshot) -> Iterator[Finding]:
     for deployment in snapshot.deployments:
         if deployment.ref in for_memory:
             continue
-        crashing = [found for found in containers(current_pods(deployment, snapshot)) if _crashes(found)]
+        crashing = [found for found in containers(current_pods(deployment, snapshot)) if crashes(found)]
         if crashing:
             yield _finding(deployment, crashing, snapshot)
 
 
-def _crashes(found: ContainerSeen) -> bool:
+def crashes(found: ContainerSeen) -> bool:
+    """Whether a container ends again and again, and not for want of memory."""
     last = found.last_end
     if last is not None and last[0].reason == "OOMKilled":
         return False

@@ -21,14 +21,18 @@ _KILLED: Final = 137
 def memory_limit_too_low(snapshot: Snapshot) -> Iterator[Finding]:
     """A container that the kernel kills for memory, although an earlier revision had a higher limit, or none."""
     for deployment in snapshot.deployments:
-        limited = [each for each in deployment.spec.template.spec.containers if "memory" in each.resources.limits]
-        pods = list(containers(current_pods(deployment, snapshot))) if limited else []
-        for container in limited:
-            earlier = _roomier(deployment, container, snapshot)
-            mine = [found for found in pods if found.status.name == container.name]
-            killed = [found for found in mine if _was_killed(found, snapshot, lowered=earlier is not None)]
-            if killed:
-                yield _finding(deployment, container, killed, earlier, snapshot)
+        for container in deployment.spec.template.spec.containers:
+            if killed := killed_for_memory(deployment, container, snapshot):
+                yield _finding(deployment, container, killed, roomier(deployment, container, snapshot), snapshot)
+
+
+def killed_for_memory(deployment: Deployment, container: Container, snapshot: Snapshot) -> list[ContainerSeen]:
+    """Where this container of the newest pods was killed for memory lately; of one that has a limit."""
+    if "memory" not in container.resources.limits:
+        return []
+    lowered = roomier(deployment, container, snapshot) is not None
+    mine = (found for found in containers(current_pods(deployment, snapshot)) if found.status.name == container.name)
+    return [found for found in mine if _was_killed(found, snapshot, lowered=lowered)]
 
 
 def _was_killed(found: ContainerSeen, snapshot: Snapshot, *, lowered: bool) -> bool:
@@ -64,7 +68,7 @@ def _finding(
 ) -> Finding:
     path = join("spec", "template", "spec", "containers", container.name, "resources", "limits", "memory")
     limit = container.resources.limits["memory"]
-    evidence = [_end(found) for found in killed[:3]] + _oom_events(killed[0], snapshot)[:1] + [at(deployment, path)]
+    evidence = [end(found) for found in killed[:3]] + _oom_events(killed[0], snapshot)[:1] + [at(deployment, path)]
     remedy: dict[str, Json] = {"container": container.name}
     summary = f"container {container.name} of {deployment.ref} is killed for memory at a limit of {limit}"
     if earlier is not None:
@@ -87,7 +91,8 @@ def _told(killed: list[ContainerSeen], snapshot: Snapshot) -> bool:
     return "OOMKilled" in ends or any(_oom_events(found, snapshot) for found in killed)
 
 
-def _end(found: ContainerSeen) -> Evidence:
+def end(found: ContainerSeen) -> Evidence:
+    """Point at how a container ended."""
     if (last := found.last_end) is None:
         return seen(found.pod, found.path, f"{found.status.restart_count} restarts")
     return seen(
@@ -95,7 +100,7 @@ def _end(found: ContainerSeen) -> Evidence:
     )
 
 
-def _roomier(deployment: Deployment, container: Container, snapshot: Snapshot) -> ReplicaSet | None:
+def roomier(deployment: Deployment, container: Container, snapshot: Snapshot) -> ReplicaSet | None:
     """The newest earlier revision that gave this container more memory."""
     current = current_revision(deployment, snapshot)
     limit = quantity(container.resources.limits["memory"])

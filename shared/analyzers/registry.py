@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from shared.analyzers.anti_affinity_unsatisfiable import anti_affinity_unsatisfiable
+from shared.analyzers.certificate_expired import certificate_expired
 from shared.analyzers.command_not_found import command_not_found
 from shared.analyzers.config_map_missing import config_map_missing
 from shared.analyzers.cpu_limit_too_low import cpu_limit_too_low
@@ -16,11 +17,14 @@ from shared.analyzers.init_container_hanging import init_container_hanging
 from shared.analyzers.limit_range_exceeded import limit_range_exceeded
 from shared.analyzers.liveness_probe_misconfigured import liveness_probe_misconfigured
 from shared.analyzers.memory_limit_too_low import memory_limit_too_low
+from shared.analyzers.memory_use_grown import memory_use_grown
 from shared.analyzers.node_gray_failure import node_gray_failure
+from shared.analyzers.port_conflict import port_conflict
 from shared.analyzers.quota_exceeded import quota_exceeded
 from shared.analyzers.readiness_probe_misconfigured import readiness_probe_misconfigured
 from shared.analyzers.recent_rollout import recent_rollout
 from shared.analyzers.requests_too_large import requests_too_large
+from shared.analyzers.rollout_stuck import rollout_stuck
 from shared.analyzers.scaled_too_low import scaled_too_low
 from shared.analyzers.secret_missing import secret_missing
 from shared.analyzers.service_account_missing import service_account_missing
@@ -40,6 +44,7 @@ Analyzer: TypeAlias = Callable[[Snapshot], Iterable[Finding]]
 
 ANALYZERS: Final[tuple[Analyzer, ...]] = (
     anti_affinity_unsatisfiable,
+    certificate_expired,
     command_not_found,
     config_map_missing,
     cpu_limit_too_low,
@@ -52,11 +57,14 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     limit_range_exceeded,
     liveness_probe_misconfigured,
     memory_limit_too_low,
+    memory_use_grown,
     node_gray_failure,
+    port_conflict,
     quota_exceeded,
     readiness_probe_misconfigured,
     recent_rollout,
     requests_too_large,
+    rollout_stuck,
     scaled_too_low,
     secret_missing,
     service_account_missing,

@@ -41,6 +41,10 @@ class CauseCode(StrEnum):
     ANTI_AFFINITY_UNSATISFIABLE = "anti-affinity-unsatisfiable"
     CPU_LIMIT_TOO_LOW = "cpu-limit-too-low"
     DEPENDENCY_ADDRESS_WRONG = "dependency-address-wrong"
+    PORT_CONFLICT = "port-conflict"
+    ROLLOUT_STUCK = "rollout-stuck"
+    MEMORY_USE_GROWN = "memory-use-grown"
+    CERTIFICATE_EXPIRED = "certificate-expired"
 
 
 CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})
@@ -51,7 +55,7 @@ LOAD: Final = frozenset({CauseCode.CPU_SATURATED})
 """Causes that are load. More replicas share any load, whatever sends it: that it weighs less on each proves nothing."""
 
 
-HEARD: Final = frozenset({CauseCode.CREDENTIALS_REFUSED})
+HEARD: Final = frozenset({CauseCode.CREDENTIALS_REFUSED, CauseCode.CERTIFICATE_EXPIRED})
 """Causes that only log lines show: where nobody listened, they are not gone."""
 
 

@@ -116,6 +116,7 @@ class Volume(ProjectedSource):
 class ContainerPort(Part):
     container_port: int
     name: str = ""
+    protocol: str = "TCP"
 
 
 class Knock(Part):

@@ -216,3 +216,33 @@ async def test_a_wrong_password_fails_users_and_is_said_in_the_log(shop: Standin
 
     await until(it_is_counted)
     await roll_back(shop, name, before)
+
+
+async def release(shop: Standing, name: str, variable: str, value: str) -> None:
+    """Roll out a changed variable, and wait until it is out."""
+    change = of_container({"env": [{"name": variable, "value": value}]})
+    await shop.operator.patch("Deployment", shop.shop.namespace, name, change)
+    await until_complete(shop.operator, shop.shop)
+
+
+async def test_nobody_feels_a_release_of_what_drains(shop: Standing) -> None:
+    """On SIGTERM it is not ready any more, takes what still comes, and finishes it."""
+    name, broken = shop.shop.edge, await failed(shop)
+    before = await container_of(shop, name)
+    await release(shop, name, "RELEASE", "1")
+    assert await failed(shop) == broken
+    await roll_back(shop, name, before)
+
+
+async def test_users_feel_a_release_of_what_ends_abruptly(shop: Standing) -> None:
+    """The very same release, of a service that is told to end at once."""
+    name = shop.shop.edge
+    before = await container_of(shop, name)
+    await release(shop, name, "SHUTDOWN", "abrupt")
+    broken = await failed(shop)
+    for number in range(6):
+        await release(shop, name, "RELEASE", str(number))
+        if await failed(shop) > broken:
+            break
+    assert await failed(shop) > broken
+    await roll_back(shop, name, before)

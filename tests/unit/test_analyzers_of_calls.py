@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from services.diagnoser.decide import rank
+from shared.analyzers.certificate_expired import certificate_expired
 from shared.analyzers.credentials_refused import credentials_refused
 from shared.analyzers.dependency_address_wrong import dependency_address_wrong
 from shared.analyzers.recent_rollout import recent_rollout
@@ -299,3 +300,48 @@ def test_an_address_that_may_be_right(before: str, after: str) -> None:
 def test_a_wrong_address_that_harms_nobody_is_not_told() -> None:
     """Whoever has it answers well."""
     assert not list(dependency_address_wrong(looking("http://back:80", "http://back-staging:80", errors=0)))
+
+
+# --- certificate-expired
+
+EXPIRED = (
+    'ERROR upstream STORE_URL: Get "https://store.shop:8443/find": tls: failed to verify certificate: x509: '
+    "certificate has expired or is not yet valid: current time 2026-01-01T12:00:00Z is after 2025-12-31T00:00:00Z"
+)
+
+
+def calling_over_tls(*lines: str) -> Snapshot:
+    """A caller of a Service that writes these lines."""
+    return hearing(a_rollout(), *lines).but(
+        objects=(*hearing(a_rollout()).objects, *a_workload("store")),
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        EXPIRED,
+        "Error: certificate has expired, code: 'CERT_HAS_EXPIRED', url: 'https://store.shop.svc.cluster.local:8443/x'",
+        "SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired') https://store/",
+    ],
+)
+def test_a_certificate_that_callers_say_has_expired(line: str) -> None:
+    """The Service that presents it is at fault, its callers' words are the evidence, and there is no way back."""
+    found = only(certificate_expired(calling_over_tls("INFO starting", line)))
+    assert (found.code, found.object) == (CauseCode.CERTIFICATE_EXPIRED, a_ref("store", Kind.SERVICE))
+    assert found.evidence[0].pointer == "Pod/shop/cart-2-a/main"
+    assert found.remedy == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        EXPIRED.replace("store.shop", "api.example.com"),
+        'ERROR upstream STORE_URL: Get "https://store.shop:8443/find": connection refused',
+        "ERROR certificate has expired",
+    ],
+    ids=["elsewhere", "another trouble", "nobody is named"],
+)
+def test_certificates_of_nobody_here(line: str) -> None:
+    """Only a Service of this cluster can be at fault in it."""
+    assert not list(certificate_expired(calling_over_tls(line)))

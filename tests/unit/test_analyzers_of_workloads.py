@@ -1,31 +1,41 @@
 """What is wrong with a Deployment: each analyzer sees its fault, and does not see it where it nearly is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from services.diagnoser.decide import rank
 from shared.analyzers.cpu_limit_too_low import cpu_limit_too_low
 from shared.analyzers.cpu_saturated import cpu_saturated
 from shared.analyzers.crash_loop import crash_loop
 from shared.analyzers.image_pull_failed import image_pull_failed
 from shared.analyzers.memory_limit_too_low import memory_limit_too_low
+from shared.analyzers.memory_use_grown import memory_use_grown
+from shared.analyzers.port_conflict import port_conflict
 from shared.analyzers.recent_rollout import recent_rollout
+from shared.analyzers.registry import findings
+from shared.analyzers.rollout_stuck import rollout_stuck
 from shared.analyzers.scaled_too_low import scaled_too_low
+from shared.analyzers.topology import Topology
 from shared.analyzers.unhealthy_process import unhealthy_process
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.cluster import MARK, RESTARTED_AT, Object
 from shared.domain.frozen import Json, JsonObject
 from shared.domain.health import Traffic
+from shared.domain.ids import IncidentId
+from shared.domain.incident import Incident
 from shared.domain.path import Present, write
 from shared.domain.snapshot import Snapshot, Usage
 from shared.testing.builders import (
+    CLUSTER,
     T0,
     Rollout,
     a_deployment,
     a_kubernetes_event,
     a_pod,
+    a_ref,
     a_replica_set,
     a_rollout,
     a_service,
@@ -480,3 +490,144 @@ def test_a_pod_that_is_ready_again_is_well() -> None:
     """As is one whose probe failed an hour ago, for all that is known."""
     assert not list(unhealthy_process(hanging(a_rollout(at=LONG_AGO), ready=True)))
     assert not list(unhealthy_process(hanging(a_rollout(at=LONG_AGO), told_at=T0 - timedelta(hours=1))))
+
+
+# --- port-conflict
+
+
+def beside(port: int = 8080, protocol: str = "TCP") -> JsonObject:
+    """A template with a second container that declares this port."""
+    sidecar: JsonObject = {"name": "proxy", "ports": [{"containerPort": port, "protocol": protocol}]}
+    template = a_template()
+    containers = template["spec"]["containers"]  # type: ignore[index,call-overload]
+    return write(template, "/spec/containers", Present(value=[*containers, sidecar]))  # type: ignore[misc,list-item]
+
+
+def with_a_sidecar(sidecar: JsonObject, **pod: Any) -> Snapshot:
+    """A rollout that added it."""
+    rollout = a_rollout(before=a_template(), after=sidecar)
+    crashing = {"ready": False, "restarts": 3, "waiting": "CrashLoopBackOff", **pod}
+    return a_snapshot(rollout.objects, rollout.pods(1, **crashing))
+
+
+def test_two_containers_of_a_pod_that_want_one_port() -> None:
+    """Evidence is what both declare and that one crashes; the way back is the revision without the second."""
+    found = only(port_conflict(with_a_sidecar(beside())))
+    assert (found.code, found.object, found.remedy) == (CauseCode.PORT_CONFLICT, a_ref("cart"), {"revision": 1})
+    assert [each.pointer for each in found.evidence[:2]] == [
+        f"Deployment/shop/cart#/spec/template/spec/containers/{name}/ports" for name in ("main", "proxy")
+    ]
+    assert "main and proxy" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "pod"),
+    [
+        (beside(port=9090), {}),
+        (beside(protocol="UDP"), {}),
+        (beside(), {"waiting": "", "ready": True, "restarts": 0}),
+        (beside(), {"last_terminated": "OOMKilled"}),
+    ],
+    ids=["another port", "another protocol", "nobody crashes", "the kernel killed it"],
+)
+def test_containers_that_do_not_stand_in_each_others_way(sidecar: JsonObject, pod: Mapping[str, Any]) -> None:
+    """To declare a port is not yet to listen on it."""
+    assert not list(port_conflict(with_a_sidecar(sidecar, **pod)))
+
+
+def test_a_revision_with_the_same_two_is_no_way_back() -> None:
+    """It is named, and a person decides."""
+    rollout = a_rollout(before=with_image(beside(), "cart:1"), after=with_image(beside(), "cart:2"))
+    pods = rollout.pods(1, ready=False, restarts=3, waiting="CrashLoopBackOff")
+    assert only(port_conflict(a_snapshot(rollout.objects, pods))).remedy == {}
+
+
+def with_image(template: JsonObject, image: str) -> JsonObject:
+    return write(template, "/spec/containers/main/image", Present(value=image))
+
+
+# --- rollout-stuck
+
+GIVEN_UP: Json = [
+    {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}
+]
+
+
+def stuck(conditions: Json = GIVEN_UP, *, old: bool = True, **pod: Any) -> Snapshot:
+    """A rollout of which this is said, whose new pods run and are not ready, beside an old one that is."""
+    rollout = a_rollout(ready=1)
+    deployment = with_field(rollout.deployment, "/status/conditions", conditions)
+    new = rollout.pods(2, **{"ready": False, **pod})
+    return a_snapshot(deployment, rollout.earlier, rollout.current, new, rollout.pods(1, of_earlier=True, ready=old))
+
+
+def test_a_rollout_that_its_controller_gave_up() -> None:
+    """Kubernetes' own word is the first evidence; the revision whose pods are ready is the way back."""
+    found = only(rollout_stuck(stuck()))
+    assert (found.code, found.remedy) == (CauseCode.ROLLOUT_STUCK, {"revision": 1})
+    assert found.evidence[0].value == "ProgressDeadlineExceeded: timed out"
+    assert found.confidence > 0.8
+
+
+def test_where_no_pod_is_ready_the_new_revision_is_not_to_blame_alone() -> None:
+    """What all of them wait for may be missing: a person is asked."""
+    assert only(rollout_stuck(stuck(old=False))).confidence < 0.5
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        stuck([{"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}]),
+        stuck(restarts=2),
+        stuck(waiting="ImagePullBackOff"),
+        stuck(ready=True),
+    ],
+    ids=["it goes on", "it crashes", "it has no image", "it is ready"],
+)
+def test_rollouts_that_are_not_stuck_in_this_way(snapshot: Snapshot) -> None:
+    """What crashes or cannot start has a cause of its own."""
+    assert not list(rollout_stuck(snapshot))
+
+
+# --- memory-use-grown
+
+
+def killed_after(rollout: Rollout, **pod: Any) -> Snapshot:
+    """Its newest pods are killed for memory."""
+    killed = {"ready": False, "restarts": 3, "waiting": "CrashLoopBackOff", "last_terminated": "OOMKilled", **pod}
+    return a_snapshot(rollout.objects, rollout.pods(2, **killed))
+
+
+def test_a_release_that_needs_more_than_the_one_before() -> None:
+    """The limit is what it was: more of it is no restoring, the revision before is."""
+    found = only(memory_use_grown(killed_after(a_rollout())))
+    assert (found.code, found.remedy) == (CauseCode.MEMORY_USE_GROWN, {"revision": 1})
+    path = "#/spec/template/spec/containers/main/resources/limits/memory"
+    values = {each.pointer: each.value for each in found.evidence}
+    assert values[f"Deployment/shop/cart{path}"] == values[f"ReplicaSet/shop/cart-1{path}"] == "128Mi"
+
+
+def test_it_says_more_than_that_the_limit_is_too_low() -> None:
+    """Both are named; the one that has a way back comes first, and the rollout's timing last."""
+    snapshot = killed_after(a_rollout())
+    incident = Incident(id=IncidentId("inc-1"), cluster=CLUSTER, root=a_ref("cart"))
+    causes = rank(findings(snapshot), incident, Topology.of(snapshot))
+    assert [cause.code for cause in causes] == [
+        CauseCode.MEMORY_USE_GROWN,
+        CauseCode.MEMORY_LIMIT_TOO_LOW,
+        CauseCode.RECENT_ROLLOUT,
+    ]
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        killed_after(a_rollout(before=a_template(memory_limit="256Mi"))),
+        killed_after(a_rollout(at=T0 - timedelta(hours=2))),
+        killed_after(a_rollout(), last_terminated="Error"),
+    ],
+    ids=["the limit was lowered", "it ran for hours", "it crashed"],
+)
+def test_kills_that_say_nothing_of_a_release(snapshot: Snapshot) -> None:
+    """Another cause, or an older one."""
+    assert not list(memory_use_grown(snapshot))
