@@ -13,7 +13,7 @@ class WrongServicePort(Scenario):
     name: ClassVar[str] = "wrong-service-port"
     title: ClassVar[str] = "a Service that serves another port than its callers dial"
     truth: ClassVar[Sequence[Blame]] = (Blame("service-port-mismatch", "Service"),)
-    expected: ClassVar[Expected] = Expected(kept=("fix-service-port",))
+    expected: ClassVar[Expected] = Expected(kept=("serve-dialled-port",))
     roles: ClassVar[Sequence[str]] = ("cart", "catalog", "checkout", "payment", "shipping", "orders", "store")
 
     async def inject(self, ground: Ground) -> None:

@@ -38,6 +38,7 @@ INTRINSIC: Final = frozenset(
         CauseCode.CPU_LIMIT_TOO_LOW,
         CauseCode.DEPENDENCY_ADDRESS_WRONG,
         CauseCode.PORT_CONFLICT,
+        CauseCode.SERVICE_PORT_MISMATCH,
         CauseCode.CERTIFICATE_EXPIRED,
         CauseCode.MEMORY_USE_GROWN,
     }

@@ -9,6 +9,7 @@ from shared.actions.evict_pods import evict_pods
 from shared.actions.restart import restart
 from shared.actions.roll_back import roll_back
 from shared.actions.scale import scale
+from shared.actions.set_port import set_port
 from shared.actions.set_resources import set_resources
 from shared.actions.set_selector import set_selector
 from shared.actions.set_target_port import set_target_port
@@ -23,6 +24,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
         restart,
         roll_back,
         scale,
+        set_port,
         set_resources,
         set_selector,
         set_target_port,

@@ -28,6 +28,7 @@ from shared.analyzers.rollout_stuck import rollout_stuck
 from shared.analyzers.scaled_too_low import scaled_too_low
 from shared.analyzers.secret_missing import secret_missing
 from shared.analyzers.service_account_missing import service_account_missing
+from shared.analyzers.service_port_mismatch import service_port_mismatch
 from shared.analyzers.service_selector_mismatch import service_selector_mismatch
 from shared.analyzers.service_target_port_mismatch import service_target_port_mismatch
 from shared.analyzers.slow_dependency import slow_dependency
@@ -68,6 +69,7 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     scaled_too_low,
     secret_missing,
     service_account_missing,
+    service_port_mismatch,
     service_selector_mismatch,
     service_target_port_mismatch,
     slow_dependency,

@@ -44,6 +44,7 @@ class CauseCode(StrEnum):
     PORT_CONFLICT = "port-conflict"
     ROLLOUT_STUCK = "rollout-stuck"
     MEMORY_USE_GROWN = "memory-use-grown"
+    SERVICE_PORT_MISMATCH = "service-port-mismatch"
     CERTIFICATE_EXPIRED = "certificate-expired"
 
 

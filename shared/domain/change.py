@@ -19,7 +19,8 @@ WRITABLE: Final[Mapping[Kind, tuple[str, ...]]] = {
         "/spec/template/metadata/annotations*",
         "/spec/template/metadata/labels/*",
     ),
-    Kind.SERVICE: ("/spec/selector", "/spec/selector/*", "/spec/ports/*/targetPort"),
+    # An unnamed port goes by its number: once that is another, nothing would lead back to it.
+    Kind.SERVICE: ("/spec/selector", "/spec/selector/*", "/spec/ports/*/targetPort", "/spec/ports/[a-z]*/port"),
     Kind.NODE: ("/spec/unschedulable",),
 }
 """The paths that a Patch may touch: those where putting the old value back is known to put the old behaviour back."""

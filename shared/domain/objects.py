@@ -327,6 +327,7 @@ class ServicePort(Part):
 
 
 class ServiceSpec(Part):
+    type: str = "ClusterIP"
     selector: Mapping[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
 

@@ -192,7 +192,7 @@ def test_lists_are_addressed_by_name_wherever_the_element_stands() -> None:
         (Kind.DEPLOYMENT, "/spec/paused"),
         (Kind.DEPLOYMENT, "/metadata/labels/app"),
         (Kind.SERVICE, "/spec/clusterIP"),
-        (Kind.SERVICE, "/spec/ports/http/port"),
+        (Kind.SERVICE, "/spec/ports/8080/port"),
         (Kind.NODE, "/spec/taints"),
         (Kind.POD, "/spec/containers"),
         (Kind.NAMESPACE, "/metadata/labels/a"),

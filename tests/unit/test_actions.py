@@ -70,6 +70,7 @@ CASES = (
     Case("service.set-selector", {"service": SERVICE, "workload": CART}, served()),
     Case("service.set-target-port", {"service": SERVICE, "port": "http", "target_port": 8080}, served()),
     Case("node.cordon", {"node": NODE}, a_snapshot(a_node())),
+    Case("service.set-port", {"service": SERVICE, "port": "http", "number": 8080}, served()),
 )
 EVICTION = Case("node.evict-pods", {"node": NODE}, a_busy_node())
 
@@ -284,6 +285,26 @@ def test_a_port_that_the_service_does_not_have_is_not_set() -> None:
     """It would be made."""
     with pytest.raises(NotApplicable, match="has no port 'grpc'"):
         ACTIONS["service.set-target-port"].run({**CASES[7].params, "port": "grpc"}, served())
+
+
+def test_the_number_of_a_port_without_a_name_is_not_set() -> None:
+    """Once its number is another, nothing leads back to it."""
+    snapshot = served()
+    (service,) = snapshot.services
+    nameless: Json = [{"port": 80, "targetPort": 8080}]
+    unnamed = service.object.but(body=write(service.object.body, "/spec/ports", Present(value=nameless)))
+    with pytest.raises(NotApplicable, match="no port of the name '80'"):
+        ACTIONS["service.set-port"].run({"service": SERVICE, "port": "80", "number": 8080}, a_snapshot(unnamed))
+
+
+def test_a_number_that_another_port_has_is_not_set() -> None:
+    """The API server would refuse it."""
+    snapshot = served()
+    (service,) = snapshot.services
+    two: Json = [{"name": "http", "port": 80}, {"name": "grpc", "port": 8080}]
+    both = service.object.but(body=write(service.object.body, "/spec/ports", Present(value=two)))
+    with pytest.raises(NotApplicable, match="has port 8080 under another name"):
+        ACTIONS["service.set-port"].run({"service": SERVICE, "port": "http", "number": 8080}, a_snapshot(both))
 
 
 # --- evict-pods

@@ -10,15 +10,17 @@ from shared.analyzers.certificate_expired import certificate_expired
 from shared.analyzers.credentials_refused import credentials_refused
 from shared.analyzers.dependency_address_wrong import dependency_address_wrong
 from shared.analyzers.recent_rollout import recent_rollout
+from shared.analyzers.service_port_mismatch import service_port_mismatch
 from shared.analyzers.slow_dependency import slow_dependency
 from shared.analyzers.suspects import suspects
 from shared.analyzers.topology import Topology
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.cluster import Kind, Object
-from shared.domain.frozen import JsonObject
+from shared.domain.frozen import Json, JsonObject
 from shared.domain.health import Latency, Traffic
 from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident
+from shared.domain.path import Present, write
 from shared.domain.snapshot import Snapshot, Usage
 from shared.testing.builders import (
     CLUSTER,
@@ -345,3 +347,70 @@ def test_a_certificate_that_callers_say_has_expired(line: str) -> None:
 def test_certificates_of_nobody_here(line: str) -> None:
     """Only a Service of this cluster can be at fault in it."""
     assert not list(certificate_expired(calling_over_tls(line)))
+
+
+# --- service-port-mismatch
+
+
+def dialling(port: int, name: str = "cart") -> JsonObject:
+    """A template that looks for the store at this port."""
+    return a_template(name, env={"STORE_URL": f"http://store.shop:{port}"})
+
+
+def a_store_at(port: int, *callers: Rollout, errors: float = 90, kind: str = "ClusterIP") -> Snapshot:
+    """A Service at this port, and those who call it; so many of a hundred requests fail."""
+    deployment, current, pod, service, slices = a_workload("store", replicas=1)
+    (only_port,) = service.at("/spec/ports")  # type: ignore[misc]
+    ports: Json = [{**only_port, "port": port}]  # type: ignore[dict-item]
+    body = write(write(service.body, "/spec/ports", Present(value=ports)), "/spec/type", Present(value=kind))
+    objects = [each for caller in callers for each in caller.objects]
+    snapshot = a_snapshot(deployment, current, pod, service.but(body=body), slices, objects)
+    return snapshot.but(recent={"shop/store": Traffic(requests=100, errors=errors)})
+
+
+def always(port: int, name: str = "cart") -> Rollout:
+    """A caller that dialled this port in its revision before, too."""
+    return a_rollout(
+        name, before=a_template(name, env={"STORE_URL": f"http://store:{port}"}), after=dialling(port, name)
+    )
+
+
+def test_a_service_that_serves_another_port_than_its_callers_dial() -> None:
+    """What they have as its address is the evidence, and says which number was meant."""
+    found = only(service_port_mismatch(a_store_at(9090, always(8080), always(8080, "orders"))))
+    assert (found.code, found.object) == (CauseCode.SERVICE_PORT_MISMATCH, a_ref("store", Kind.SERVICE))
+    assert found.remedy == {"port": "http", "number": 8080}
+    assert [each.pointer for each in found.evidence[:3]] == [
+        "Service/shop/store#/spec/ports/http/port",
+        "Deployment/shop/cart#/spec/template/spec/containers",
+        "Deployment/shop/orders#/spec/template/spec/containers",
+    ]
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        a_store_at(8080, always(8080)),
+        a_store_at(9090, always(8080), errors=0),
+        a_store_at(9090),
+        a_store_at(8080, a_rollout(before=dialling(8080), after=dialling(9090))),
+    ],
+    ids=["it is right", "its requests go well", "nobody dials it", "its caller changed, not the Service"],
+)
+def test_services_whose_port_is_not_at_fault(snapshot: Snapshot) -> None:
+    """Whoever has dialled another port before has changed himself."""
+    assert not list(service_port_mismatch(snapshot))
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        a_store_at(9090, always(8080), always(8081, "orders")),
+        a_store_at(9090, always(8080), always(9090, "orders")),
+        a_store_at(9090, always(8080), kind="LoadBalancer"),
+    ],
+    ids=["callers disagree", "somebody dials the new one", "others may dial it from outside"],
+)
+def test_which_port_was_meant_is_never_guessed(snapshot: Snapshot) -> None:
+    """It is found, and a person must say."""
+    assert only(service_port_mismatch(snapshot)).remedy == {}

@@ -68,6 +68,7 @@ def test_the_built_in_runbooks_are_these() -> None:
             CauseCode.ROLLOUT_STUCK,
             CauseCode.MEMORY_USE_GROWN,
         ),
+        "serve-dialled-port": (CauseCode.SERVICE_PORT_MISMATCH,),
         "scale-deployment": (CauseCode.CPU_SATURATED, CauseCode.SCALED_TOO_LOW),
     }
     assert [runbook.name for runbook in catalog.runbooks if runbook.destructive] == ["drain-node"]
