@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from eval.kubernetes.places import cache_dir
+from eval.kubernetes.places import cache_dir, prune, running
 from shared.domain.errors import PrimumError
 
 VERSION: Final = "1.34.4"
@@ -89,6 +89,7 @@ def build(say: Say) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     with _alone(place), tempfile.TemporaryDirectory(prefix="primum-build-") as scratch:
         _build_missing(Path(scratch), place, say)
+    prune(place, lambda _: bool(running()))  # what of them a running cluster was started from, nobody wrote down
     return place
 
 

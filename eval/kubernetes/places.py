@@ -1,6 +1,8 @@
 """Where things lie: what is built once and kept, and what one running cluster needs and leaves behind nowhere else."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,6 +14,14 @@ _STATES: Final = Path("/var/lib/primum-test-cluster")
 def cache_dir() -> Path:
     """Where builds are kept between runs, outside the tree. It may be deleted at any time; it costs a build."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "primum"
+
+
+def prune(newest: Path, in_use: Callable[[Path], bool]) -> None:
+    """Let only one other build of this kind lie beside the newest: the one that was used last, and those in use."""
+    others = [each for each in newest.parent.iterdir() if each.is_dir() and each != newest]
+    for old in sorted(others, key=lambda each: each.stat().st_mtime)[:-1]:
+        if not in_use(old):
+            shutil.rmtree(old, ignore_errors=True)  # another process may be at it, too
 
 
 class Places(NamedTuple):

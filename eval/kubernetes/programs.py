@@ -5,15 +5,17 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from eval.kubernetes.places import cache_dir
+from eval.kubernetes.places import cache_dir, prune
 from shared.domain.errors import PrimumError
 
 SOURCES: Final = Path(__file__).with_name("apps")
+_USED: Final = ".used"
+"""Who uses what lies beside it holds a share of its lock: whatever ends him, it is free again."""
 NAMES: Final = ("shop", "load", "registry", "image", "state")
 
 
@@ -33,19 +35,37 @@ def missing() -> str:
     return ""
 
 
-async def build(say: Callable[[str], None]) -> Path:
-    """Return the folder with the programs; the first time, that takes a minute or two. Raises NotBuilt."""
+@asynccontextmanager
+async def built(say: Callable[[str], None]) -> AsyncIterator[Path]:
+    """Have the folder with the programs until the block ends; the first time, that takes a minute or two.
+
+    Of what other sources made only the last used stays, and what is in use. Raises NotBuilt.
+    """
     place = folder()
-    if _are_there(place):
-        return place
     if said := missing():
         raise NotBuilt(said, advice="install Go 1.26 or newer, https://go.dev/dl")
     place.mkdir(parents=True, exist_ok=True)
-    with _alone(place):
-        if not _are_there(place):
-            say(f"building the shop's programs into {place}: once, a minute or two")
-            await _go_build(place)
-    return place
+    with (place / _USED).open("w") as used:
+        fcntl.flock(used, fcntl.LOCK_SH)
+        os.utime(place)
+        with _alone(place):
+            if not _are_there(place):
+                say(f"building the shop's programs into {place}: once, a minute or two")
+                await _go_build(place)
+                prune(place, is_used)
+        yield place
+
+
+def is_used(place: Path) -> bool:
+    """Whether some process is within `built`, with the programs that lie there."""
+    try:
+        with (place / _USED).open() as used:
+            fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:  # of a time in which nobody said so
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _digest() -> str:

@@ -69,8 +69,7 @@ async def standing(place: Place, seed: int, folder: Path, say: Callable[[str], N
 
     Raises NotBuilt, ProgramDidNotStart, PushFailed, OperatorRefusedError, TimeoutError.
     """
-    binaries = await programs.build(say)
-    async with Registry(binaries, folder) as registry:
+    async with programs.built(say) as binaries, Registry(binaries, folder) as registry:
         shop = Standing(place, registry, folder, binaries)
         try:
             await shop.renew(seed)

@@ -69,7 +69,7 @@ async def pods(operator: Operator, namespace: str, tmp_path: Path) -> AsyncItera
         "metadata": {"name": "asked", "namespace": namespace},
         "spec": {"selector": {"app": "asked"}, "ports": [{"port": PORT}]},
     }
-    async with Registry(await programs.build(print), tmp_path) as registry:
+    async with programs.built(print) as binaries, Registry(binaries, tmp_path) as registry:
         await registry.push({IMAGE: {}})
         await operator.create("Service", asked)
         await operator.create("Pod", a_pod(namespace, "asked", nodes[0]))

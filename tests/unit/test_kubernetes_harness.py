@@ -11,6 +11,7 @@ from eval.kubernetes.choice import CONTEXT, Source, choose, choose_ours
 from eval.kubernetes.daemon import Daemon
 from eval.kubernetes.image import archive
 from eval.kubernetes.k3s import IMAGE
+from eval.kubernetes.places import prune
 from shared.domain.errors import PrimumError
 
 
@@ -56,6 +57,16 @@ def test_what_is_built_is_kept_by_its_recipe_outside_of_the_tree(
     monkeypatch.setattr("eval.kubernetes.build.COREDNS", "another@v1")
     assert before.is_relative_to(tmp_path)
     assert bin_dir() != before
+
+
+def test_of_older_builds_the_last_used_stays_and_those_in_use(tmp_path: Path) -> None:
+    """Each is half a gigabyte, and a program that runs may be started again."""
+    builds = [tmp_path / name for name in ("first", "second", "third", "newest")]
+    for age, each in enumerate(reversed(builds)):
+        each.mkdir()
+        os.utime(each, (1e9 - age, 1e9 - age))
+    prune(builds[-1], lambda each: each.name == "first")
+    assert {each.name for each in tmp_path.iterdir()} == {"first", "third", "newest"}
 
 
 def test_the_same_program_makes_the_same_image(tmp_path: Path) -> None:

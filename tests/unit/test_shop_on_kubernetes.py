@@ -1,5 +1,6 @@
 """The shop on a real cluster is the lab's: the same names and wiring, in manifests and images that belong together."""
 
+import asyncio
 import random
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -181,6 +182,21 @@ def test_the_programs_are_kept_by_what_they_are_made_from(monkeypatch: pytest.Mo
 
     assert first.is_relative_to(tmp_path / "cache" / "primum")
     assert first == same != programs.folder()
+
+
+def test_programs_are_in_use_as_long_as_somebody_has_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And those of whoever was killed are not: the kernel lets go of his share."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    programs.folder().mkdir(parents=True)
+    for name in programs.NAMES:
+        (programs.folder() / name).touch()
+
+    async def used() -> tuple[bool, bool]:
+        async with programs.built(print) as place:
+            within = programs.is_used(place)
+        return within, programs.is_used(place)
+
+    assert asyncio.run(used()) == (True, False)
 
 
 def test_only_the_creation_of_an_object_is_moved_in_etcd() -> None:
