@@ -37,6 +37,7 @@ from eval.scenarios.packet_loss import PacketLoss
 from eval.scenarios.pods_killed import PodsKilled
 from eval.scenarios.pull_secret_missing import PullSecretMissing
 from eval.scenarios.quota_exceeded import QuotaExceeded
+from eval.scenarios.quota_lowered import QuotaLowered
 from eval.scenarios.readiness_port import ReadinessPort
 from eval.scenarios.red_herring import RedHerring
 from eval.scenarios.requests_too_large import RequestsTooLarge
@@ -112,4 +113,5 @@ SCENARIOS: Final[Sequence[type[Scenario]]] = (
     RolloutStuck,
     SidecarPort,
     ExpiredCertificate,
+    QuotaLowered,
 )
