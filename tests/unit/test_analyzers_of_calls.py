@@ -339,10 +339,11 @@ def test_a_certificate_that_callers_say_has_expired(line: str) -> None:
     "line",
     [
         EXPIRED.replace("store.shop", "api.example.com"),
+        EXPIRED.replace("store.shop", "ledger.shop"),
         'ERROR upstream STORE_URL: Get "https://store.shop:8443/find": connection refused',
         "ERROR certificate has expired",
     ],
-    ids=["elsewhere", "another trouble", "nobody is named"],
+    ids=["elsewhere", "no Service", "another trouble", "nobody is named"],
 )
 def test_certificates_of_nobody_here(line: str) -> None:
     """Only a Service of this cluster can be at fault in it."""
