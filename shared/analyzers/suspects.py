@@ -1,11 +1,16 @@
 """Whose log is worth reading."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from shared.analyzers.unhealthy import ERRING_RATIO, ERRING_REQUESTS
 from shared.domain.cluster import Ref
-from shared.domain.objects import Deployment
+from shared.domain.objects import Deployment, Service
 from shared.domain.snapshot import Snapshot
+
+ERRING_RATIO: Final = 0.02
+"""Below what alerts fire at, so that the way from a caller to what it fails on does not break off."""
+ERRING_REQUESTS: Final = 20
+"""Fewer requests within the metrics window say nothing of a ratio."""
 
 
 def suspects(snapshot: Snapshot) -> Sequence[Ref]:
@@ -16,10 +21,16 @@ def suspects(snapshot: Snapshot) -> Sequence[Ref]:
 
 def failing_ratio(deployment: Deployment, snapshot: Snapshot) -> float:
     """The part of the recent requests to a workload's Services that failed; 0 below what says anything."""
-    recent = [
-        measured
-        for service in snapshot.services_of(deployment)
-        if (measured := snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")) is not None
-    ]
-    ratios = (each.error_ratio for each in recent if each.requests >= ERRING_REQUESTS)
-    return max((ratio for ratio in ratios if ratio >= ERRING_RATIO), default=0.0)
+    return max((_ratio(service, snapshot) for service in snapshot.services_of(deployment)), default=0.0)
+
+
+def errs(service: Service, snapshot: Snapshot) -> bool:
+    """Whether enough of the recent requests to a Service failed to say so."""
+    return _ratio(service, snapshot) > 0
+
+
+def _ratio(service: Service, snapshot: Snapshot) -> float:
+    recent = snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")
+    if recent is None or recent.requests < ERRING_REQUESTS or recent.error_ratio < ERRING_RATIO:
+        return 0.0
+    return recent.error_ratio

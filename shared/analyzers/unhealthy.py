@@ -1,22 +1,19 @@
 """What is visibly unwell, in a sentence; topology follows it downstream to the root."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from shared.analyzers.cpu import SATURATED_RATIO, cpu_use
+from shared.analyzers.dialled import Dialled, lost_ports
 from shared.analyzers.gray import gray_nodes
 from shared.analyzers.pods import STUCK, live
 from shared.analyzers.ports import unserved_ports
 from shared.analyzers.slow import slow_services
+from shared.analyzers.suspects import errs
 from shared.domain.cluster import Ref
 from shared.domain.health import Latency
 from shared.domain.objects import Deployment, Service
 from shared.domain.snapshot import Snapshot
-
-ERRING_RATIO: Final = 0.02
-"""Below what alerts fire at, so that the way from a caller to what it fails on does not break off."""
-ERRING_REQUESTS: Final = 20
-"""Fewer requests within the metrics window say nothing of a ratio."""
 
 
 class Unwell(NamedTuple):
@@ -29,10 +26,17 @@ class Unwell(NamedTuple):
     """Whether it shows in the cluster's objects; errors and load may be what a fault elsewhere does to it."""
 
 
+class _Measured(NamedTuple):
+    """What is known of all Services at once."""
+
+    slow: Mapping[Ref, Latency]
+    lost: Mapping[Ref, Dialled]
+
+
 def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
     """Say of every Deployment, Service and Node that is unwell why."""
-    slow = slow_services(snapshot)
-    services = {view.ref: found for view in snapshot.services if (found := _service(view, slow, snapshot))}
+    measured = _Measured(slow_services(snapshot), lost_ports(snapshot))
+    services = {view.ref: found for view in snapshot.services if (found := _service(view, measured, snapshot))}
     said = dict(_through(services, snapshot))
     said |= services
     said |= {view.ref: found for view in snapshot.deployments if (found := sick(view, snapshot))}
@@ -79,9 +83,11 @@ def sick(deployment: Deployment, snapshot: Snapshot) -> Unwell | None:
     return None
 
 
-def _service(service: Service, slow: Mapping[Ref, Latency], snapshot: Snapshot) -> Unwell | None:
+def _service(service: Service, measured: _Measured, snapshot: Snapshot) -> Unwell | None:
     if not service.spec.selector:
         return None
+    if dialled := measured.lost.get(service.ref):
+        return Unwell(f"it is dialled at port {min(dialled)}, which it does not have")
     if unserved := unserved_ports(service, snapshot):
         return Unwell(f"its target port {unserved[0].target} is served by no container")
     if snapshot.ready_endpoints(service) == 0:
@@ -90,13 +96,13 @@ def _service(service: Service, slow: Mapping[Ref, Latency], snapshot: Snapshot) 
         pods = snapshot.pods_matching(service.ref.namespace, service.spec.selector)
         if not pods and (near := snapshot.nearest_workload(service)) is not None:
             return Unwell(f"its selector matches no pod, while {near.ref} is near")
-    return _by_measure(service, slow, snapshot)
+    return _by_measure(service, measured.slow, snapshot)
 
 
 def _by_measure(service: Service, slow: Mapping[Ref, Latency], snapshot: Snapshot) -> Unwell | None:
     """What its requests show: errors and waiting, which may be what a fault elsewhere does to it."""
     recent = snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")
-    if recent is not None and recent.requests >= ERRING_REQUESTS and recent.error_ratio >= ERRING_RATIO:
+    if recent is not None and errs(service, snapshot):
         return Unwell(f"{recent.error_ratio:.0%} of its recent requests failed", own=False, structural=False)
     if (latency := slow.get(service.ref)) is not None:
         said = f"its answers take {1000 * latency.now_s:.0f} ms, {1000 * latency.before_s:.0f} ms before"

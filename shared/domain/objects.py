@@ -328,6 +328,7 @@ class ServicePort(Part):
 
 class ServiceSpec(Part):
     type: str = "ClusterIP"
+    cluster_ip: str = Field(default="", validation_alias=AliasChoices("clusterIP", "cluster_ip"))
     selector: Mapping[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
 

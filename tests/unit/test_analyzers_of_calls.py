@@ -358,12 +358,11 @@ def dialling(port: int, name: str = "cart") -> JsonObject:
     return a_template(name, env={"STORE_URL": f"http://store.shop:{port}"})
 
 
-def a_store_at(port: int, *callers: Rollout, errors: float = 90, kind: str = "ClusterIP") -> Snapshot:
+def a_store_at(port: int, *callers: Rollout, errors: float = 90, **spec: Json) -> Snapshot:
     """A Service at this port, and those who call it; so many of a hundred requests fail."""
     deployment, current, pod, service, slices = a_workload("store", replicas=1)
-    (only_port,) = service.at("/spec/ports")  # type: ignore[misc]
-    ports: Json = [{**only_port, "port": port}]  # type: ignore[dict-item]
-    body = write(write(service.body, "/spec/ports", Present(value=ports)), "/spec/type", Present(value=kind))
+    ports: Json = [{"name": "http", "port": port, "targetPort": 8080}]
+    body = write(service.body, "/spec", Present(value={"selector": {"app": "store"}, "ports": ports, **spec}))
     objects = [each for caller in callers for each in caller.objects]
     snapshot = a_snapshot(deployment, current, pod, service.but(body=body), slices, objects)
     return snapshot.but(recent={"shop/store": Traffic(requests=100, errors=errors)})
@@ -395,8 +394,17 @@ def test_a_service_that_serves_another_port_than_its_callers_dial() -> None:
         a_store_at(9090, always(8080), errors=0),
         a_store_at(9090),
         a_store_at(8080, a_rollout(before=dialling(8080), after=dialling(9090))),
+        a_store_at(9090, always(8080), always(9090, "orders")),
+        a_store_at(9090, always(8080), clusterIP="None"),
     ],
-    ids=["it is right", "its requests go well", "nobody dials it", "its caller changed, not the Service"],
+    ids=[
+        "it is right",
+        "its requests go well",
+        "nobody dials it",
+        "its caller changed, not the Service",
+        "somebody dials the port that it has",
+        "it is headless",
+    ],
 )
 def test_services_whose_port_is_not_at_fault(snapshot: Snapshot) -> None:
     """Whoever has dialled another port before has changed himself."""
@@ -407,11 +415,20 @@ def test_services_whose_port_is_not_at_fault(snapshot: Snapshot) -> None:
     "snapshot",
     [
         a_store_at(9090, always(8080), always(8081, "orders")),
-        a_store_at(9090, always(8080), always(9090, "orders")),
-        a_store_at(9090, always(8080), kind="LoadBalancer"),
+        a_store_at(9090, always(8080), type="LoadBalancer"),
     ],
-    ids=["callers disagree", "somebody dials the new one", "others may dial it from outside"],
+    ids=["callers disagree", "others may dial it from outside"],
 )
 def test_which_port_was_meant_is_never_guessed(snapshot: Snapshot) -> None:
     """It is found, and a person must say."""
     assert only(service_port_mismatch(snapshot)).remedy == {}
+
+
+def test_it_is_found_also_where_only_its_callers_are_seen_to_fail() -> None:
+    """A request to a port that is not there is no request to the Service: many a mesh counts it nowhere."""
+    caller = always(8080)
+    snapshot = a_store_at(9090, caller).but(objects=(*a_store_at(9090, caller).objects, a_service()))
+    snapshot = snapshot.but(recent={"shop/cart": Traffic(requests=100, errors=50)})
+    found = only(service_port_mismatch(snapshot))
+    assert "50% of the recent ones failed" in found.evidence[-1].value
+    assert Topology.of(snapshot).root_of(a_ref("cart")).ref == a_ref("store", Kind.SERVICE)

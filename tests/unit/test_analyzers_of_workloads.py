@@ -500,7 +500,7 @@ def beside(port: int = 8080, protocol: str = "TCP") -> JsonObject:
     sidecar: JsonObject = {"name": "proxy", "ports": [{"containerPort": port, "protocol": protocol}]}
     template = a_template()
     containers = template["spec"]["containers"]  # type: ignore[index,call-overload]
-    return write(template, "/spec/containers", Present(value=[*containers, sidecar]))  # type: ignore[misc,list-item]
+    return write(template, "/spec/containers", Present(value=[*containers, sidecar]))  # type: ignore[misc]
 
 
 def with_a_sidecar(sidecar: JsonObject, **pod: Any) -> Snapshot:

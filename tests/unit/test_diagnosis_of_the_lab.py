@@ -358,3 +358,27 @@ async def test_two_faults_at_once_are_two_roots_each_with_its_own_cause() -> Non
         f"Service/{namespace}/{lab.shop.store}": CauseCode.SERVICE_TARGET_PORT_MISMATCH,
         f"Deployment/{namespace}/{lab.shop.payment}": CauseCode.IMAGE_PULL_FAILED,
     }
+
+
+def another_port(lab: Rehearsal, role: str) -> None:
+    """A tidier number, which no caller has."""
+    name = lab.shop.services[role]
+    ports = [{**port, "port": 9090} for port in lab.store.get("Service", lab.shop.namespace, name)["spec"]["ports"]]
+    lab.store.patch("Service", lab.shop.namespace, name, {"spec": {"ports": ports}})
+
+
+@pytest.mark.parametrize("role", ["payment", "store"])
+async def test_a_port_that_no_caller_dials_is_given_the_number_that_they_do(role: str) -> None:
+    """The pods behind it are well, and nothing was rolled out: only its callers' addresses say what is wrong."""
+    lab = standing(8)
+    another_port(lab, role)
+    lab.until(lambda: bool(lab.firing()))
+    snapshot = await look(lab)
+    (root,) = roots(firing(lab), snapshot)
+    causes = diagnose(firing(lab), root, snapshot)
+    assert (causes[0].code, causes[0].object.name) == (CauseCode.SERVICE_PORT_MISMATCH, lab.shop.services[role])
+    made, _ = plans(CATALOG, causes, snapshot)
+    assert made[0].runbook.name == "serve-dialled-port"
+    carry_out(lab, made[0])
+    lab.until(lambda: lab.complete() and not lab.firing())
+    assert findings(await look(lab)) == ()
