@@ -1,5 +1,6 @@
 """The world on virtual time: a minute of the model in milliseconds, the same every time. For tests and simulations."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,7 @@ class Rehearsal(World):
 
     async def next_tick(self) -> None:
         self.run(self._step_s)
+        await asyncio.sleep(0)  # noqa: TID251 - it waits for nothing: whoever does something meanwhile has a turn
 
     def until(self, predicate: Callable[[], bool], within_s: float = 300.0) -> float:
         """Let time pass until the predicate holds; return how long that took. Raises NeverHappenedError."""
