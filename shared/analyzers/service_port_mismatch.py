@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from shared.analyzers.dialled import Dialled, lost_ports
+from shared.analyzers.dialled import Dialled, lost_ports, ports_written
 from shared.analyzers.evidence import at, measured, seen
 from shared.analyzers.suspects import failing_ratio
 from shared.domain.cause import CauseCode, Evidence, Finding
@@ -23,12 +23,17 @@ def service_port_mismatch(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _finding(service: Service, dialled: Dialled, snapshot: Snapshot) -> Finding:
-    meant = _meant(service, dialled)
+    meant, written = _meant(service, dialled), ports_written(service)
     return Finding(
         code=CauseCode.SERVICE_PORT_MISMATCH,
         object=service.ref,
         evidence=(
             *(at(service, join("spec", "ports", port.key, "port")) for port in service.spec.ports[:3]),
+            *(
+                [seen(service, "/spec/ports", f"written by {written.manager} at {written.at:%FT%TZ}")]
+                if written
+                else []
+            ),
             *_addresses(service, dialled, snapshot),
         ),
         summary=f"{service.ref} is dialled at port {', '.join(map(str, sorted(dialled)))}, which it does not have",

@@ -432,3 +432,31 @@ def test_it_is_found_also_where_only_its_callers_are_seen_to_fail() -> None:
     found = only(service_port_mismatch(snapshot))
     assert "50% of the recent ones failed" in found.evidence[-1].value
     assert Topology.of(snapshot).root_of(a_ref("cart")).ref == a_ref("store", Kind.SERVICE)
+
+
+def written(minutes_ago: float) -> Snapshot:
+    """A Service at a port that nobody dials, with who wrote its ports when."""
+    entry: Json = {
+        "manager": "kubectl-edit",
+        "time": (T0 - timedelta(minutes=minutes_ago)).isoformat(),
+        "fieldsV1": {"f:spec": {"f:ports": {}}},
+    }
+    snapshot = a_store_at(9090, always(8080))
+    marked = [
+        each.but(body=write(each.body, "/metadata/managedFields", Present(value=[entry])))
+        if each.ref == a_ref("store", Kind.SERVICE)
+        else each
+        for each in snapshot.objects
+    ]
+    return snapshot.but(objects=tuple(marked))
+
+
+def test_who_wrote_the_ports_lately_is_evidence() -> None:
+    """For a person who wants to ask."""
+    found = only(service_port_mismatch(written(minutes_ago=5)))
+    assert found.evidence[1].value == "written by kubectl-edit at 2026-01-01T11:55:00Z"
+
+
+def test_an_address_that_leads_nowhere_since_long_is_not_what_fails_now() -> None:
+    """Somebody forgot it in a manifest."""
+    assert not list(service_port_mismatch(written(minutes_ago=90)))
