@@ -12,6 +12,7 @@ import nats
 from nats.aio.client import DEFAULT_INBOX_PREFIX, Client
 from nats.js.errors import APIError
 
+from eval.stopping import together
 from shared.adapters.nats_connection import User, inbox_prefix
 from shared.adapters.nats_server import EmbeddedNats
 from shared.ports.clock import Clock
@@ -56,7 +57,7 @@ class NatsCluster:
         try:
             for node in self.nodes:
                 self._stack.push_async_callback(node.stop)
-            await asyncio.gather(*(node.start() for node in self.nodes))
+            await together(node.start() for node in self.nodes)
             await self.healthy()
         except BaseException:
             await self._stack.aclose()

@@ -1,6 +1,5 @@
 """A Primum before a ground: its processes are real, it acts, and scenarios watch it through its API."""
 
-import asyncio
 import itertools
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ import httpx
 import structlog
 
 from eval.ground import Site
+from eval.stopping import together
 from services.cli.supervisor import Supervisor, SupervisorSettings
 from shared.adapters.system import SystemClock
 
@@ -73,8 +73,7 @@ class Stage(Generic[G_co]):
         await self.supervisor.stop()
 
     async def _set_up(self) -> None:
-        own = tempfile.TemporaryDirectory(prefix="primum-demo-", ignore_cleanup_errors=True)
-        self.data = self._data or Path(self._stack.enter_context(own))
+        self.data = self._data or self._own_folder()
         settings = await self.ground.settings(self.data)
         self.supervisor = Supervisor(
             SupervisorSettings(
@@ -91,10 +90,7 @@ class Stage(Generic[G_co]):
             modules=self.organs.modules,
             log=structlog.wrap_logger(structlog.ReturnLogger()),
         )
-        await asyncio.gather(
-            self._stack.enter_async_context(self.supervisor),
-            self.ground.until(self.ground.at_rest, AT_REST_WITHIN_S),
-        )
+        await together([self._begin(), self.ground.until(self.ground.at_rest, AT_REST_WITHIN_S)])
         headers = {"Authorization": f"Bearer {self.supervisor.token}"}
         self._http = await self._stack.enter_async_context(
             httpx.AsyncClient(headers=headers, timeout=10, trust_env=False)
@@ -102,6 +98,13 @@ class Stage(Generic[G_co]):
         self._gateways = itertools.cycle(self.supervisor.gateway_urls)
         webhooks = [f"{url}/webhooks/alertmanager" for url in self.supervisor.gateway_urls]
         await self.ground.tell(self.supervisor.token, webhooks)
+
+    def _own_folder(self) -> Path:
+        own = tempfile.TemporaryDirectory(prefix="primum-demo-", ignore_cleanup_errors=True)
+        return Path(self._stack.enter_context(own))
+
+    async def _begin(self) -> None:
+        await self._stack.enter_async_context(self.supervisor)
 
     # --- the real API
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 _Result = TypeVar("_Result")
@@ -43,3 +43,17 @@ def run(main: Coroutine[Any, Any, _Result]) -> _Result:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt from None
         raise
+
+
+async def together(each: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """Do all at once, and return what each gave. When one fails, or whoever waits is cancelled, all are cancelled once.
+
+    It is over only when every one is: asyncio.gather would leave with the first, and what the others were still ending
+    was ended by nobody. Raises what the first to fail raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in each]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return [task.result() for task in tasks]

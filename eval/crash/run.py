@@ -136,13 +136,8 @@ class _Matrix:
         """Play all of them; in the order of the matrix."""
         began_s, gate = self._clock.monotonic_s(), asyncio.Semaphore(self._options.jobs)
         _say(f"seed {self._seed}: {len(self._cases)} rows, {self._options.jobs} at a time")
-        tasks = [asyncio.create_task(self._row(number, case, gate)) for number, case in enumerate(self._cases)]
-        try:
-            rows = [row for row in await asyncio.gather(*tasks) if row is not None]
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        played = await stopping.together(self._row(number, case, gate) for number, case in enumerate(self._cases))
+        rows = [row for row in played if row is not None]
         _say(f"{len(rows)} rows in {self._clock.monotonic_s() - began_s:.0f} s")
         return rows
 

@@ -168,11 +168,13 @@ class Supervisor:
         if self._lock is None:  # the files in the data folder are somebody else's
             return
         self._forget("gateway", "nats")
-        await asyncio.gather(*(child.stop(self._settings.stop_within_s) for child in self._children.values()))
-        await cancelled(self._tasks)
-        self._tasks.clear()
-        if self._nats is not None:
-            await self._nats.stop(self._settings.stop_within_s)
+        try:
+            await asyncio.gather(*(child.stop(self._settings.stop_within_s) for child in self._children.values()))
+        finally:  # whoever loses patience with the services leaves no bus behind
+            await cancelled(self._tasks)
+            self._tasks.clear()
+            if self._nats is not None:
+                await self._nats.stop(self._settings.stop_within_s)
         self._forget("processes")
         self._lock.close()
         self._lock = None

@@ -99,8 +99,8 @@ class EmbeddedNats:
             raise
 
     async def stop(self, timeout_s: float = 10) -> None:
-        """Terminate it, cleanly if it lets us within the timeout."""
-        process, self._process = self._process, None
+        """Terminate it, cleanly if it lets us within the timeout. Cancelled meanwhile it can be called again."""
+        process = self._process
         if process is not None and process.returncode is None:
             process.terminate()
             try:
@@ -108,9 +108,11 @@ class EmbeddedNats:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        if self._process is process:  # else somebody stopped it beside us, and it may have been started again
+            self._process = None
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
     async def _spawn(self, binary: Path, lock: IO[str]) -> Process:
         config = self._dir / "nats.conf"
@@ -194,7 +196,8 @@ async def _answers(port: int) -> bool:
     except OSError:
         return False
     try:
-        return (await asyncio.wait_for(reader.readline(), 1)).startswith(b"INFO ")
+        async with asyncio.timeout(1):  # not wait_for, which may swallow a cancellation (shared/bus/ending.py)
+            return (await reader.readline()).startswith(b"INFO ")
     except TimeoutError:
         return False
     finally:
