@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import yaml
-
+from eval.kubeconfig import write_kubeconfig
 from eval.operator import Operator
 from shared.adapters.system import SystemClock
 
@@ -51,21 +50,9 @@ async def _authority(operator: Operator, namespace: str) -> str:
 def _written(folder: Path, name: str, server: str, token: str, ca: str) -> Account:
     folder.mkdir(parents=True, exist_ok=True)
     account = Account(server, folder / f"{name}.token", folder / f"{name}.crt", folder / f"{name}.kubeconfig")
-    for path in (account.token, account.kubeconfig):
-        path.touch(mode=0o600)
+    account.token.touch(mode=0o600)
     account.token.write_text(token)
     account.ca.write_text(ca)
-    cluster = {"server": server, "certificate-authority": str(account.ca)}
-    account.kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": CONTEXT, "cluster": cluster}],
-                "users": [{"name": name, "user": {"tokenFile": str(account.token)}}],
-                "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": name}}],
-                "current-context": CONTEXT,
-            }
-        )
-    )
+    user = {"tokenFile": str(account.token)}
+    write_kubeconfig(account.kubeconfig, server, user, context=CONTEXT, ca=account.ca)
     return account

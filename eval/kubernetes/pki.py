@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from eval.kubeconfig import write_kubeconfig
 
 CONTEXT: Final = "primum-test"
 """The name of the context in every kubeconfig of a test cluster."""
@@ -79,9 +80,8 @@ class Authority:
 
     def kubeconfig(self, path: Path, pair: Pair) -> Path:
         """Write a kubeconfig that signs in with a certificate."""
-        return write_kubeconfig(
-            path, self.ca, {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
-        )
+        user = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+        return write_kubeconfig(path, SERVER, user, context=CONTEXT, ca=self.ca)
 
     def _begun(
         self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, lives: timedelta = _LIVES
@@ -106,21 +106,6 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
-
-
-def write_kubeconfig(path: Path, ca: Path, user: dict[str, str]) -> Path:
-    """Write a kubeconfig for the API server of a test cluster; it holds credentials, so only its owner may read it."""
-    path.touch(mode=0o600)
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": CONTEXT,
-        "clusters": [{"name": CONTEXT, "cluster": {"server": SERVER, "certificate-authority": str(ca)}}],
-        "users": [{"name": CONTEXT, "user": user}],
-        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
-    }
-    path.write_text(yaml.safe_dump(config))
-    return path
 
 
 def _alternative(host: str) -> x509.GeneralName:

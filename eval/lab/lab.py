@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Final, Self
 
 import uvicorn
 
+from eval.kubeconfig import write_kubeconfig
 from eval.lab import prometheus
 from eval.lab.alertmanager import Notification
 from eval.lab.api import Api
@@ -98,17 +98,7 @@ class Lab(World):
         if token_file is not None:
             token_file.write_text(self.token)
             user = {"tokenFile": str(token_file)}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "lab",
-            "clusters": [{"name": "lab", "cluster": {"server": self.url}}],
-            "users": [{"name": "lab", "user": user}],
-            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
-        }
-        path.write_text(json.dumps(config, indent=2))
-        path.chmod(0o600)
-        return path
+        return write_kubeconfig(path, self.url, user, context="lab")
 
     # -- running
 

@@ -1,7 +1,6 @@
 """The drawn cluster as a running thing: the lab's API and Prometheus over HTTP, and metrics that go on."""
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from eval.kubeconfig import write_kubeconfig
 from eval.lab import prometheus
 from eval.lab.api import Api
 from eval.lab.faults import Faults
@@ -46,17 +46,7 @@ class Standing:
 
     def kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig that opens it."""
-        named = {"name": "lab"}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "lab",
-            "clusters": [{**named, "cluster": {"server": self.url}}],
-            "users": [{**named, "user": {"token": TOKEN}}],
-            "contexts": [{**named, "context": {"cluster": "lab", "user": "lab"}}],
-        }
-        path.write_text(json.dumps(config))
-        return path
+        return write_kubeconfig(path, self.url, {"token": TOKEN}, context="lab")
 
     def fail(self, error_ratios: Mapping[Where, float]) -> None:
         """Let requests fail from now on, and scrape it: whoever fires an alert has seen it in Prometheus before."""

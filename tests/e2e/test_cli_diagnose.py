@@ -1,6 +1,5 @@
 """`primum diagnose`: its exit status says healthy, findings, or could not look."""
 
-import json
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -8,25 +7,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from eval.kubeconfig import write_kubeconfig
 from eval.lab.lab import Lab
 from shared.adapters.kubernetes_api import KubernetesCluster
 from shared.domain.change import Patch, replace
 from shared.testing.command_line import CommandLine
 from shared.testing.http_server import never_answering, nobody_listening, serving
 
-
-def kubeconfig_for(url: str, path: Path) -> Path:
-    """A kubeconfig of one context."""
-    only: dict[str, object] = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "only",
-        "clusters": [{"name": "only", "cluster": {"server": url}}],
-        "users": [{"name": "only", "user": {"token": "any"}}],
-        "contexts": [{"name": "only", "context": {"cluster": "only", "user": "only"}}],
-    }
-    path.write_text(json.dumps(only))
-    return path
+ANYBODY = {"token": "any"}
 
 
 async def test_a_healthy_cluster_is_0(primum: CommandLine, lab: Lab, tmp_path: Path) -> None:
@@ -65,14 +53,14 @@ async def test_no_cluster_at_all_is_2(primum: CommandLine) -> None:
 async def test_a_cluster_that_is_not_there_is_2(primum: CommandLine, tmp_path: Path) -> None:
     """Nobody listens under the kubeconfig's address."""
     async with nobody_listening() as url:
-        said = (await primum("diagnose", "--kubeconfig", kubeconfig_for(url, tmp_path / "kubeconfig"))).error
+        said = (await primum("diagnose", "--kubeconfig", write_kubeconfig(tmp_path / "kubeconfig", url, ANYBODY))).error
     assert url.removeprefix("http://") in said or "kubeconfig" in said
 
 
 async def test_a_cluster_that_hangs_is_2_in_time(primum: CommandLine, tmp_path: Path) -> None:
     """Every request has its timeout."""
     async with never_answering() as url:
-        kubeconfig = kubeconfig_for(url, tmp_path / "kubeconfig")
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, ANYBODY)
         ran = await primum("diagnose", "--kubeconfig", kubeconfig, "--timeout", "0.5", timeout_s=10)
     assert "0.5 s" in ran.error
 
@@ -85,7 +73,7 @@ async def test_a_cluster_that_forbids_is_2(primum: CommandLine, tmp_path: Path) 
         return JSONResponse(status, 403)
 
     async with serving(Starlette(routes=[Route("/{path:path}", forbidden)])) as url:
-        said = (await primum("diagnose", "--kubeconfig", kubeconfig_for(url, tmp_path / "kubeconfig"))).error
+        said = (await primum("diagnose", "--kubeconfig", write_kubeconfig(tmp_path / "kubeconfig", url, ANYBODY))).error
     assert "permission" in said
 
 

@@ -15,6 +15,7 @@ import pytest_asyncio
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from eval.kubeconfig import write_kubeconfig
 from services.cli.child import Child, Program
 from services.cli.supervisor import Supervisor, SupervisorSettings
 from shared.adapters.system import SystemClock
@@ -33,16 +34,7 @@ FIVE = {"gateway", "detector", "diagnoser", "mitigator", "undo"}
 
 def a_kubeconfig(path: Path) -> Path:
     """A cluster that is not there: the services start without it, and say so when they are asked to look."""
-    only: dict[str, object] = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "only",
-        "clusters": [{"name": "only", "cluster": {"server": "http://127.0.0.1:9"}}],
-        "users": [{"name": "only", "user": {"token": "any"}}],
-        "contexts": [{"name": "only", "context": {"cluster": "only", "user": "only"}}],
-    }
-    path.write_text(json.dumps(only))
-    return path
+    return write_kubeconfig(path, "http://127.0.0.1:9", {"token": "any"})
 
 
 @dataclass

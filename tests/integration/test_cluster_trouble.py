@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from eval.kubeconfig import write_kubeconfig
 from eval.lab.lab import Lab
 from shared.adapters import kubernetes_config
 from shared.adapters.kubernetes_api import KubernetesCluster, connect
@@ -26,24 +27,13 @@ NAME = ClusterName("lab")
 POD = Ref(cluster=NAME, kind=Kind.POD, namespace="shop", name="cart-1")
 
 
-def write_kubeconfig(path: Path, url: str, user: dict[str, object] | None = None) -> Path:
-    """Write a kubeconfig of one context, `only`."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "only",
-        "clusters": [{"name": "only", "cluster": {"server": url}}],
-        "users": [{"name": "only", "user": user or {"token": "anything"}}],
-        "contexts": [{"name": "only", "context": {"cluster": "only", "user": "only"}}],
-    }
-    path.write_text(json.dumps(config))
-    return path
+ANYBODY = {"token": "anything"}
 
 
 @asynccontextmanager
 async def at(url: str, tmp_path: Path, timeout_s: float = 5) -> AsyncIterator[KubernetesCluster]:
     """Connect to whatever answers under a URL."""
-    async with connect(write_kubeconfig(tmp_path / "other", url), None, NAME, timeout_s) as cluster:
+    async with connect(write_kubeconfig(tmp_path / "other", url, ANYBODY), None, NAME, timeout_s) as cluster:
         yield cluster
 
 
@@ -256,7 +246,7 @@ async def test_a_kubeconfig_that_cannot_be_used_says_why_and_what_to_do(
 
 async def test_certificates_that_are_none_are_said_to_be_so(tmp_path: Path) -> None:
     """A kubeconfig copied without its certificate files."""
-    path = write_kubeconfig(tmp_path / "kubeconfig", "https://127.0.0.1:1")
+    path = write_kubeconfig(tmp_path / "kubeconfig", "https://127.0.0.1:1", ANYBODY)
     config = json.loads(path.read_text())
     (tmp_path / "ca.crt").write_text("no certificate")
     for authority in ("ca.crt", "missing.crt"):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
+from eval.kubeconfig import write_kubeconfig
 from services.cli.up import Options, up
 from shared.domain.errors import PrimumError
 
@@ -38,15 +38,7 @@ def test_what_can_never_work_is_refused_before_anything_starts(tmp_path: Path, o
 @pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1", "..", "::ffff:192.0.2.1"])
 def test_a_host_that_is_not_this_machine_is_the_hosts_fault(tmp_path: Path, host: str) -> None:
     """Another port would not help."""
-    kubeconfig = tmp_path / "kubeconfig"
-    part = {"cluster": "only", "user": "only"}
-    contents = {
-        "current-context": "only",
-        "clusters": [{"name": "only", "cluster": {"server": "http://127.0.0.1:9"}}],
-        "users": [{"name": "only", "user": {"token": "any"}}],
-        "contexts": [{"name": "only", "context": part}],
-    }
-    kubeconfig.write_text(yaml.safe_dump(contents))
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9", {"token": "any"})
     with pytest.raises(PrimumError, match="--host") as refusal:
         up(NOTHING_SAID._replace(data=tmp_path / "data", port=0, host=host, kubeconfig=kubeconfig))
     assert "--port" not in str(refusal.value)
