@@ -68,6 +68,14 @@ def main(options: Options) -> int:
     return 0 if counted["ok"] else 1
 
 
+def listed(options: Options) -> int:
+    """Say which rows are asked for, and play none; 0. Raises PrimumError."""
+    _check(options)
+    names = [*dict.fromkeys(case.name for case in chosen(options))]
+    sys.stdout.write((json.dumps(names, indent=2) if options.as_json else "\n".join(names)) + "\n")
+    return 0
+
+
 def _check(options: Options) -> None:
     if options.scope != "pipeline":
         raise PrimumError(f"there is no scope {options.scope!r}", advice="choose pipeline")
@@ -75,7 +83,8 @@ def _check(options: Options) -> None:
         raise PrimumError(f"there is no sabotage {options.sabotage!r}", advice=f"choose among {', '.join(SABOTAGES)}")
     if not chosen(options):
         victims = sorted({case.victim for case in cases(1)})
-        raise PrimumError(f"no row is {', '.join(options.only)}", advice=f"victims are {', '.join(victims)}")
+        advice = f"victims are {', '.join(victims)}; `primum eval crash --list` says all their moments"
+        raise PrimumError(f"no row is {', '.join(options.only)}", advice=advice)
 
 
 def chosen(options: Options) -> list[Case]:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -47,10 +47,23 @@ Context = Annotated[
 def main() -> None:
     """Run a command; every failure that a person can act on is one line and exit status 2."""
     try:
-        app()
+        sys.exit(app(prog_name="primum", standalone_mode=False))
     except PrimumError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except typer.Abort:
+        _fail("nothing was answered, and nothing was done")
+    except typer.TyperException as error:
+        said, context = error.format_message(), getattr(error, "ctx", None)
+        if said.startswith("Usage: "):  # of a group without a command it is the help
+            print(said, file=sys.stderr)
+            sys.exit(2)
+        command = context.command_path if context else "primum"
+        _fail(f"{said[:1].lower()}{said[1:].rstrip('.')}: `{command} --help` says how it is called")
+
+
+def _fail(said: str) -> NoReturn:
+    print(f"error: {' '.join(said.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 @app.callback()

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eval.crash import count
+import pytest
+
+from eval.crash import count, run
 from eval.crash.matrix import cases
 from eval.crash.trouble import NATS
 from eval.lab.alertmanager import Delivery
@@ -169,3 +171,11 @@ def test_a_patch_that_only_differs_in_its_edits_is_another_plan() -> None:
     plan = began.plan.model_copy(update={"changes": (other,)})
     again = began.model_copy(update={"transaction": TransactionId("txn-2"), "plan": plan})
     assert count.doubled(a_logbook(lines(*CLOSED, again)), NO_WRITES, 1) == []
+
+
+def test_the_rows_can_be_listed_as_only_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is one row of its own, and nothing is played."""
+    assert run.listed(run.Options(only=("undo",))) == 0
+    names = capsys.readouterr().out.splitlines()
+    assert "undo:before and after mark" in names
+    assert [name for name in names if name not in {case.name for case in run.chosen(run.Options(only=(name,)))}] == []
