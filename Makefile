@@ -35,7 +35,7 @@ cluster-down: venv ## Take it down, and leave nothing of it behind
 
 test-kubernetes: venv ## What only a real cluster can show, on one that is up for it alone, where root and Go are there
 	@$(BIN)/python -m eval.kubernetes run $(BIN)/pytest --numprocesses=0 -rs --timeout=300 --on kubernetes \
-		tests/kubernetes tests/contract/test_cluster_port.py tests/contract/test_logs_port.py
+		tests/kubernetes tests/contract/test_*_port.py
 
 lint: venv ## ruff: the rules and the format
 	@$(BIN)/ruff check $(CODE)

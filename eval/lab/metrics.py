@@ -93,10 +93,10 @@ class Exporter:
     def _pod(self, pod: Obj) -> Iterator[Sample]:
         meta = pod["metadata"]
         conditions = {item["type"]: item["status"] for item in pod["status"].get("conditions") or []}
-        ready = conditions.get("Ready") == "True"
-        for condition, value in (("true", ready), ("false", not ready)):
+        ready = conditions.get("Ready", "False").lower()
+        for condition in ("true", "false", "unknown"):
             pairs = self._labels("p", namespace=meta["namespace"], pod=meta["name"], condition=condition)
-            yield "kube_pod_status_ready", pairs, float(value)
+            yield "kube_pod_status_ready", pairs, float(condition == ready)
         for container in pod["status"].get("containerStatuses") or []:
             yield from self._container_status(meta, container)
         for container in pod["spec"]["containers"]:

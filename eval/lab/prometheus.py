@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -18,6 +18,8 @@ from eval.lab.query import QueryEngine, Value
 from eval.lab.series import Sample
 
 PREFIX: Final = "/prometheus"
+_RAN_FOR: Final = timedelta(days=30)
+"""Before the shop opened: one that was just started would not be believed."""
 
 
 def _number(value: float) -> str:
@@ -51,6 +53,7 @@ def _at(text: str | None, now: datetime) -> float:
 
 def routes(engine: QueryEngine, samples: Callable[[], Iterator[Sample]], wall: Callable[[], datetime]) -> list[Route]:
     """The routes; nothing here asks for a token, as nothing inside a cluster usually does."""
+    began = wall() - _RAN_FOR
 
     async def metrics(_request: Request) -> Response:
         return PlainTextResponse(exposition(samples()), media_type="text/plain; version=0.0.4")
@@ -75,11 +78,16 @@ def routes(engine: QueryEngine, samples: Callable[[], Iterator[Sample]], wall: C
             return _bad(f'invalid parameter "query": {error}')
         return Response(json.dumps({"status": "success", "data": _data(value, at)}), media_type="application/json")
 
+    async def runtime(_request: Request) -> Response:
+        body = {"status": "success", "data": {"startTime": began.isoformat()}}
+        return Response(json.dumps(body), media_type="application/json")
+
     async def ready(_request: Request) -> Response:
         return PlainTextResponse("Prometheus Server is Ready.\n")
 
     return [
         Route("/metrics", metrics),
         Route(f"{PREFIX}/api/v1/query", query, methods=["GET", "POST"]),
+        Route(f"{PREFIX}/api/v1/status/runtimeinfo", runtime),
         Route(f"{PREFIX}/-/ready", ready),
     ]

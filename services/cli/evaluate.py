@@ -50,9 +50,7 @@ def crash(  # noqa: PLR0913 - one parameter an option
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Kills at random moments, for each victim.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A few rows that stand for all.")] = False,
-    listed: Annotated[
-        bool, typer.Option("--list", help="Say which rows these are, and play none.")
-    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Say which rows these are, and play none.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Rows at a time.")] = 2,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no row after a red one.")] = False,
     within_s: Annotated[float, typer.Option("--within", min=1, help="Seconds in which a row must be over.")] = 100,

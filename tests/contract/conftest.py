@@ -39,5 +39,9 @@ def ports(request: pytest.FixtureRequest) -> Ports:
 @pytest.fixture
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     """A cluster for the port Cluster: a lab, or the real one that was named."""
-    async with on_kubernetes() if request.config.getoption("--on") == "kubernetes" else in_the_lab(tmp_path) as made:
-        yield made
+    if request.config.getoption("--on") == "kubernetes":
+        async with on_kubernetes() as made:
+            yield made
+    else:
+        async with in_the_lab(tmp_path) as lab:
+            yield lab.place

@@ -1,5 +1,6 @@
-"""Where the port Cluster is put to the test: the lab, or with `--on kubernetes` the real cluster that was named."""
+"""Where the ports are put to the test: the lab, or with `--on kubernetes` the real cluster that was named."""
 
+import itertools
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,20 +11,33 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
+from eval.kubernetes import programs
 from eval.kubernetes.choice import CONTEXT, WITHOUT
+from eval.kubernetes.monitoring import watched
 from eval.lab.kinds import Obj
 from eval.lab.lab import Lab, LabSettings
+from eval.lab.rules import WINDOW_S
+from eval.monitoring.monitoring import PROGRAMS
+from eval.monitoring.program import missing
 from eval.operator import Operator, operating
+from shared.adapters import kubernetes_config
 from shared.adapters.kubernetes_api import connect
 from shared.adapters.system import SystemClock
 from shared.domain.cluster import CLUSTER_SCOPED, Kind, Ref
 from shared.domain.frozen import Json
 from shared.domain.ids import ClusterName
 from shared.ports.cluster import Cluster
+from shared.testing.http_server import serving
 
 _WITHIN_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.05
+_KUBELETS_WINDOW_S: Final = 45.0
+"""The kubelet looks at a container every ten seconds, or fifteen."""
 _CLOCK: Final = SystemClock()
 
 
@@ -71,17 +85,28 @@ class Place:
         return seen and counts == {wanted} and len(await self.operator.list("Pod", namespace)) == wanted
 
 
+@dataclass(frozen=True)
+class Watched:
+    """Such a cluster before a Prometheus, which has the requests that the workload's Service gets, too."""
+
+    place: Place
+    url: str
+    window_s: float
+    """Over which a rate is a rate: some scrapes."""
+
+
 @asynccontextmanager
-async def in_the_lab(folder: Path) -> AsyncIterator[Place]:
+async def in_the_lab(folder: Path) -> AsyncIterator[Watched]:
     """The shop of a lab."""
     name = ClusterName("lab")
     async with Lab(LabSettings(seed=1, pace=60)) as lab:
         kubeconfig, shop = lab.kubeconfig(folder / "kubeconfig"), lab.shop
         await lab.until(lab.complete, timeout_s=20)
         async with connect(kubeconfig, None, name, timeout_s=5) as cluster, operating(kubeconfig) as operator:
-            yield Place(
+            place = Place(
                 cluster, operator, shop.namespace, shop.cart, shop.quiet_namespace, shop.quiet, shop.next_image("cart")
             )
+            yield Watched(place, lab.prometheus_url, WINDOW_S / lab.pace)
 
 
 @asynccontextmanager
@@ -107,6 +132,37 @@ async def on_kubernetes() -> AsyncIterator[Place]:
         finally:
             for namespace, _ in named:
                 await operator.delete("Namespace", "", namespace)
+
+
+@asynccontextmanager
+async def before_prometheus(folder: Path) -> AsyncIterator[Watched]:
+    """The same before a real Prometheus, which watches it as it watches the shop; only the requests are made up."""
+    if said := missing(*PROGRAMS) or programs.missing():
+        pytest.skip(said)
+    async with on_kubernetes() as place, serving(requests_of(place.namespace, place.workload)) as users:
+        server = (await kubernetes_config.load(Path(os.environ["KUBECONFIG"]), os.environ[CONTEXT])).host
+        async with (
+            programs.built(print) as binaries,
+            watched(binaries, folder, place.operator, server, f"{users}/metrics") as monitoring,
+        ):
+            yield Watched(place, monitoring.url, _KUBELETS_WINDOW_S)
+
+
+def requests_of(namespace: str, service: str) -> Starlette:
+    """A page on which a Service has got ten more requests at each look: nine answered in 0.1 s, and one failed."""
+    count = itertools.count(1)
+
+    async def page(_: Request) -> Response:
+        looks, about = next(count), f'namespace="{namespace}",service="{service}"'
+        lines = [
+            f'http_requests_total{{{about},code="200"}} {9 * looks}',
+            f'http_requests_total{{{about},code="503"}} {looks}',
+            f"http_request_duration_seconds_sum{{{about}}} {looks}",
+            f"http_request_duration_seconds_count{{{about}}} {10 * looks}",
+        ]
+        return PlainTextResponse("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
+
+    return Starlette(routes=[Route("/metrics", page)])
 
 
 async def _image_of_dns(operator: Operator) -> str:

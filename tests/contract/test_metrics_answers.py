@@ -1,4 +1,4 @@
-"""The port Metrics over real HTTP: what Prometheus answers, and every way in which it does not."""
+"""Prometheus over real HTTP, as its servers and those before it do answer: every way in which it is no answer."""
 
 import json
 from collections.abc import Callable
