@@ -1,6 +1,6 @@
 """The diagnoser's decisions, pure: which findings are causes of this incident, and which of them comes first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -51,6 +51,7 @@ _SAY_WHAT_A_ROLLOUT_DID: Final = frozenset(
         CauseCode.SLOW_DEPENDENCY,
         CauseCode.ROLLOUT_STUCK,
         CauseCode.MEMORY_USE_GROWN,
+        CauseCode.CONNECTIONS_EXHAUSTED,
     }
 )
 """Causes that, with a revision to go back to, say what a rollout did: its timing alone says less."""
@@ -126,8 +127,13 @@ def _located(
         for ref, place, why in _around(start, topology):
             if ref not in places or place < places[ref][0]:
                 places[ref] = (place, why)
-    located = [(finding, *places[finding.object]) for finding in findings if finding.object in places]
+    located = [(finding, *places[at]) for finding in findings if (at := _felt_at(finding, places)) is not None]
     return [kept for each in located if (kept := _doubted(*each, topology)) is not None]
+
+
+def _felt_at(finding: Finding, places: Mapping[Ref, object]) -> Ref | None:
+    """Where among these places it lies: at its object, else at what that harms from above."""
+    return next((ref for ref in (finding.object, finding.harms) if ref in places), None)
 
 
 def _starts(incident: Incident, topology: Topology, alerts: Iterable[Alert]) -> Sequence[Ref]:

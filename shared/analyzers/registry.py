@@ -7,6 +7,7 @@ from shared.analyzers.anti_affinity_unsatisfiable import anti_affinity_unsatisfi
 from shared.analyzers.certificate_expired import certificate_expired
 from shared.analyzers.command_not_found import command_not_found
 from shared.analyzers.config_map_missing import config_map_missing
+from shared.analyzers.connections_exhausted import connections_exhausted
 from shared.analyzers.cpu_limit_too_low import cpu_limit_too_low
 from shared.analyzers.cpu_saturated import cpu_saturated
 from shared.analyzers.crash_loop import crash_loop
@@ -48,6 +49,7 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     certificate_expired,
     command_not_found,
     config_map_missing,
+    connections_exhausted,
     cpu_limit_too_low,
     cpu_saturated,
     crash_loop,

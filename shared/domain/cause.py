@@ -45,6 +45,7 @@ class CauseCode(StrEnum):
     ROLLOUT_STUCK = "rollout-stuck"
     MEMORY_USE_GROWN = "memory-use-grown"
     SERVICE_PORT_MISMATCH = "service-port-mismatch"
+    CONNECTIONS_EXHAUSTED = "connections-exhausted"
     CERTIFICATE_EXPIRED = "certificate-expired"
 
 
@@ -56,7 +57,9 @@ LOAD: Final = frozenset({CauseCode.CPU_SATURATED})
 """Causes that are load. More replicas share any load, whatever sends it: that it weighs less on each proves nothing."""
 
 
-HEARD: Final = frozenset({CauseCode.CREDENTIALS_REFUSED, CauseCode.CERTIFICATE_EXPIRED})
+HEARD: Final = frozenset(
+    {CauseCode.CREDENTIALS_REFUSED, CauseCode.CERTIFICATE_EXPIRED, CauseCode.CONNECTIONS_EXHAUSTED}
+)
 """Causes that only log lines show: where nobody listened, they are not gone."""
 
 
@@ -86,6 +89,8 @@ class Finding(Frozen):
     summary: str
     confidence: float = Field(ge=0.0, le=1.0)
     remedy: dict[str, Json] = {}
+    harms: Ref | None = None
+    """Whom it makes ill besides, by calling it: where that one is the root of an incident, this is its cause."""
 
 
 class Cause(Finding):

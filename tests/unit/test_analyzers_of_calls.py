@@ -7,6 +7,7 @@ import pytest
 
 from services.diagnoser.decide import rank
 from shared.analyzers.certificate_expired import certificate_expired
+from shared.analyzers.connections_exhausted import connections_exhausted
 from shared.analyzers.credentials_refused import credentials_refused
 from shared.analyzers.dependency_address_wrong import dependency_address_wrong
 from shared.analyzers.recent_rollout import recent_rollout
@@ -460,3 +461,65 @@ def test_who_wrote_the_ports_lately_is_evidence() -> None:
 def test_an_address_that_leads_nowhere_since_long_is_not_what_fails_now() -> None:
     """Somebody forgot it in a manifest."""
     assert not list(service_port_mismatch(written(minutes_ago=90)))
+
+
+# --- connections-exhausted
+
+FULL = "ERROR upstream STORE_URL: http://store:8080 answered 503 Service Unavailable: too many connections: all taken"
+
+
+def turned_away(*callers: Rollout, line: str = FULL) -> Snapshot:
+    """A store that turns its callers away, as the first of them writes."""
+    store = a_workload("store", replicas=1)
+    pods = callers[0].pods(1)
+    objects = [each for caller in callers for each in caller.objects]
+    snapshot = a_snapshot(store, objects, pods)
+    return snapshot.but(
+        recent={"shop/store": Traffic(requests=100, errors=50)}, logs={f"shop/{pods[0].ref.name}/main": (line,)}
+    )
+
+
+def old(port: int, name: str) -> Rollout:
+    """A caller that was rolled out yesterday."""
+    rollout = always(port, name)
+    return rollout._replace(current=a_rollout(name, after=dialling(port, name), at=T0 - timedelta(days=1)).current)
+
+
+def test_the_only_caller_that_changed_is_who_may_hold_all_connections() -> None:
+    """Nothing is wrong with the store, where the incident has its root: the caller is what is put back."""
+    snapshot = turned_away(old(8080, "orders"), always(8080))
+    found = only(connections_exhausted(snapshot))
+    assert (found.code, found.object, found.harms, found.remedy) == (
+        CauseCode.CONNECTIONS_EXHAUSTED,
+        a_ref("cart"),
+        a_ref("store"),
+        {"revision": 1},
+    )
+    incident = Incident(id=IncidentId("inc-1"), cluster=CLUSTER, root=a_ref("store"))
+    assert [(cause.code, cause.object) for cause in rank([found], incident, Topology.of(snapshot))] == [
+        (CauseCode.CONNECTIONS_EXHAUSTED, a_ref("cart"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "callers",
+    [(always(8080), always(8080, "orders")), (old(8080, "cart"), old(8080, "orders"))],
+    ids=["two changed", "nobody changed"],
+)
+def test_who_holds_the_connections_is_never_guessed(callers: tuple[Rollout, ...]) -> None:
+    """The store is named, and a person must look."""
+    found = only(connections_exhausted(turned_away(*callers)))
+    assert (found.object, found.remedy, found.harms) == (a_ref("store"), {}, None)
+
+
+def test_whom_a_caller_does_not_harm_it_is_no_cause_for() -> None:
+    """Another incident's root is nobody whom it calls."""
+    snapshot = turned_away(always(8080))
+    incident = Incident(id=IncidentId("inc-1"), cluster=CLUSTER, root=a_ref("ledger"))
+    assert not rank(list(connections_exhausted(snapshot)), incident, Topology.of(snapshot))
+
+
+def test_other_words_are_no_want_of_connections() -> None:
+    """Nor is a line without an address."""
+    for line in ("ERROR upstream STORE_URL: http://store:8080 answered 503: overloaded", "ERROR too many connections"):
+        assert not list(connections_exhausted(turned_away(always(8080), line=line)))

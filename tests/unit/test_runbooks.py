@@ -67,6 +67,7 @@ def test_the_built_in_runbooks_are_these() -> None:
             CauseCode.PORT_CONFLICT,
             CauseCode.ROLLOUT_STUCK,
             CauseCode.MEMORY_USE_GROWN,
+            CauseCode.CONNECTIONS_EXHAUSTED,
         ),
         "serve-dialled-port": (CauseCode.SERVICE_PORT_MISMATCH,),
         "scale-deployment": (CauseCode.CPU_SATURATED, CauseCode.SCALED_TOO_LOW),
