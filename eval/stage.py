@@ -14,6 +14,7 @@ import structlog
 from eval.ground import Site
 from eval.stopping import together
 from services.cli.supervisor import Supervisor, SupervisorSettings
+from shared.adapters.loopback import PLAIN
 from shared.adapters.system import SystemClock
 
 G_co = TypeVar("G_co", bound=Site, covariant=True)
@@ -93,7 +94,7 @@ class Stage(Generic[G_co]):
         await together([self._begin(), self.ground.until(self.ground.at_rest, AT_REST_WITHIN_S)])
         headers = {"Authorization": f"Bearer {self.supervisor.token}"}
         self._http = await self._stack.enter_async_context(
-            httpx.AsyncClient(headers=headers, timeout=10, trust_env=False)
+            httpx.AsyncClient(headers=headers, timeout=10, trust_env=False, verify=PLAIN)
         )
         self._gateways = itertools.cycle(self.supervisor.gateway_urls)
         webhooks = [f"{url}/webhooks/alertmanager" for url in self.supervisor.gateway_urls]

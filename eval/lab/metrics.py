@@ -38,6 +38,7 @@ class Exporter:
         self._traffic = traffic
         self._pace = pace
         self._known: dict[tuple[str, ...], Labels] = {}
+        self._routes: dict[tuple[Where, str], list[Labels]] = {}
         self._said: dict[str, tuple[Obj, list[Sample]]] = {}  # by uid: an object, and what is exported of it
 
     def samples(self, now_s: float) -> Iterator[Sample]:
@@ -75,8 +76,12 @@ class Exporter:
             total = flow.totals[code]
             if code == "401" and not total:  # what never happened has no series
                 continue
-            for route, zone, weight, phase in flow.weights:
-                pairs = self._labels("r", namespace=namespace, service=service, route=route, zone=zone, code=code)
+            known = self._routes.get((where, code))
+            if known is None:
+                about = {"namespace": namespace, "service": service, "code": code}
+                known = [labels(route=route, zone=zone, **about) for route, zone, *_ in flow.weights]
+                self._routes[where, code] = known
+            for pairs, (_, _, weight, phase) in zip(known, flow.weights, strict=True):
                 yield "http_requests_total", pairs, float(int(total * weight + phase))
         pairs = self._labels("s", namespace=namespace, service=service)
         yield "http_request_duration_seconds_sum", pairs, flow.duration_sum_s

@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -66,10 +66,13 @@ def increase(series: Series, at: float, range_s: float) -> float | None:
 
     It is remembered: what asks for the failed requests asks for all of them, too, and both sides of a rule do.
     """
-    asked = (at, range_s, series.times[-1])
-    if series.grown is None or series.grown[0] != asked:
-        series.grown = (asked, _increase(series, at, range_s))
-    return series.grown[1]
+    times, after = series.times, at - range_s
+    if series.still_since_s <= after and times[-1] <= at and len(times) > 1 and times[-2] > after:
+        return 0.0  # most series, most of the time: what fails seldom stands still
+    known = series.grown
+    if known is None or known[0] != at or known[1] != range_s or known[2] != times[-1]:
+        known = series.grown = (at, range_s, times[-1], _increase(series, at, range_s))
+    return known[3]
 
 
 def _increase(series: Series, at: float, range_s: float) -> float | None:
@@ -77,9 +80,8 @@ def _increase(series: Series, at: float, range_s: float) -> float | None:
     if len(times) < 2:
         return None
     grown = values[-1] - values[0]
-    for before, after in pairwise(values):
-        if after < before:  # the counter was reset
-            grown += before
+    if series.fell_s > times[0]:  # the counter was reset
+        grown += sum(before for before, after in pairwise(values) if after < before)
     sampled_s = times[-1] - times[0]
     gap_s = sampled_s / (len(times) - 1)
     start_s, end_s = times[0] - (at - range_s), at - times[-1]
@@ -96,6 +98,7 @@ class QueryEngine:
     def __init__(self, store: SeriesStore) -> None:
         self._store = store
         self._selected: dict[Selector, list[Series]] = {}
+        self._grouped: dict[tuple[Selector, tuple[str, ...]], dict[Labels, list[Series]]] = {}
         self._generation = -1
         self._answers: dict[str, Value] = {}
         self._asked = (0.0, 0)
@@ -115,6 +118,7 @@ class QueryEngine:
     def _select(self, selector: Selector) -> list[Series]:
         if self._generation != self._store.generation:
             self._selected.clear()
+            self._grouped.clear()
             self._generation = self._store.generation
         found = self._selected.get(selector)
         if found is None:
@@ -126,15 +130,31 @@ class QueryEngine:
             self._selected[selector] = found
         return found
 
-    def _samples(self, expr: Selector | Call, at: float) -> list[tuple[Series, float]]:
+    def _groups(self, selector: Selector, by: tuple[str, ...]) -> Mapping[Labels, list[Series]]:
+        """What a selector finds, by the labels that an aggregation keeps: rules ask the same at every scrape."""
+        selected = self._select(selector)
+        if (selector, by) not in self._grouped:
+            groups = self._grouped[selector, by] = {}
+            for series in selected:
+                groups.setdefault(series.by(by), []).append(series)
+        return self._grouped[selector, by]
+
+    def _samples(self, expr: Selector | Call, among: Iterable[Series], at: float) -> Iterator[tuple[Series, float]]:
         if isinstance(expr, Selector):
-            return list(self._store.values(self._select(expr), at - expr.offset_s))
-        found: list[tuple[Series, float]] = []
-        for series in self._select(expr.over):
+            yield from self._store.values(among, at - expr.offset_s)
+            return
+        for series in among:
             value = self._over_time(expr, series, at - expr.over.offset_s)
             if value is not None:
-                found.append((series, value))
-        return found
+                yield series, value
+
+    def _values(self, expr: Selector | Call, among: Iterable[Series], at: float) -> list[float]:
+        """The samples alone. Rates of counters are nearly all that the lab computes: they take the short way."""
+        if isinstance(expr, Selector) or expr.function == "max_over_time":
+            return [value for _, value in self._samples(expr, among, at)]
+        at, range_s = at - expr.over.offset_s, expr.over.range_s
+        over_s = 1.0 if expr.function == "increase" else range_s
+        return [grown / over_s for series in among if (grown := increase(series, at, range_s)) is not None]
 
     def _over_time(self, call: Call, series: Series, at: float) -> float | None:
         if call.function == "max_over_time":
@@ -150,9 +170,10 @@ class QueryEngine:
             case Selector(range_s=range_s) if range_s:
                 raise PromqlError("an instant query cannot return a range vector in this lab: wrap it in rate()")
             case Selector():
-                return {(("__name__", expr.name), *series.labels): value for series, value in self._samples(expr, at)}
+                samples = self._samples(expr, self._select(expr), at)
+                return {(("__name__", expr.name), *series.labels): value for series, value in samples}
             case Call():
-                return {series.labels: value for series, value in self._samples(expr, at)}
+                return {series.labels: value for series, value in self._samples(expr, self._select(expr.over), at)}
             case Aggregate():
                 return self._aggregate(expr, at)
             case Binary():
@@ -161,8 +182,10 @@ class QueryEngine:
     def _aggregate(self, expr: Aggregate, at: float) -> Vector:
         groups: dict[Labels, list[float]] = {}
         if isinstance(expr.over, Selector | Call) and not (isinstance(expr.over, Selector) and expr.over.range_s):
-            for series, value in self._samples(expr.over, at):
-                groups.setdefault(series.by(expr.by), []).append(value)
+            selector = expr.over if isinstance(expr.over, Selector) else expr.over.over
+            for pairs, among in self._groups(selector, expr.by).items():
+                if values := self._values(expr.over, among, at):
+                    groups[pairs] = values
         else:
             inner = self._value(expr.over, at)
             if isinstance(inner, float):

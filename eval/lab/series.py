@@ -1,5 +1,6 @@
 """The lab's Prometheus storage: the last samples of every series, stale as soon as a scrape lacks it."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,16 +19,16 @@ class Series:
     labels: Labels
     times: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-    grouped: dict[tuple[str, ...], Labels] = field(default_factory=dict)
-    grown: tuple[tuple[float, float, float], float | None] | None = None
+    still_since_s: float = 0.0
+    """When it was first sampled with the value that it has."""
+    fell_s: float = -math.inf
+    """When its value was last below the one before it."""
+    grown: tuple[float, float, float, float | None] | None = None
     """The increase that was asked for last: of which time, range and newest sample, and what it was."""
 
     def by(self, names: tuple[str, ...]) -> Labels:
-        """The labels that an aggregation by these names keeps; remembered, because rules ask again and again."""
-        found = self.grouped.get(names)
-        if found is None:
-            found = self.grouped[names] = tuple(pair for pair in self.labels if pair[0] in names)
-        return found
+        """The labels that an aggregation by these names keeps."""
+        return tuple(pair for pair in self.labels if pair[0] in names)
 
     def window(self, after: float, until: float) -> tuple[list[float], list[float]]:
         """Samples in (after, until]."""
@@ -55,8 +56,12 @@ class SeriesStore:
             family = self._series.setdefault(name, {})
             series = family.get(pairs)
             if series is None:
-                series = family[pairs] = Series(name, pairs)
+                series = family[pairs] = Series(name, pairs, still_since_s=at)
                 self.generation += 1
+            elif value != (last := series.values[-1]):
+                series.still_since_s = at
+                if value < last:
+                    series.fell_s = at
             series.times.append(at)
             series.values.append(value)
             if len(series.times) > 2 * KEPT:

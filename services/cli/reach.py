@@ -7,7 +7,7 @@ from http import HTTPStatus
 import httpx
 
 from services.cli import runtime
-from shared.adapters.loopback import is_loopback
+from shared.adapters.loopback import is_loopback, trusted
 from shared.domain.errors import PrimumError
 from shared.domain.frozen import JsonObject
 
@@ -31,7 +31,8 @@ class Gateway:
     def _ask(self, method: str, path: str, body: JsonObject | None, query: dict[str, str]) -> JsonObject:
         headers = {"Authorization": f"Bearer {self._at.token}"} if self._at.token else {}
         try:
-            with httpx.Client(timeout=self._timeout_s, trust_env=not is_loopback(self._at.url)) as http:
+            url = self._at.url
+            with httpx.Client(timeout=self._timeout_s, trust_env=not is_loopback(url), verify=trusted(url)) as http:
                 response = http.request(method, self._at.url + path, json=body, params=query, headers=headers)
         except httpx.TimeoutException as error:
             raise PrimumError(

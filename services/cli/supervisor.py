@@ -20,6 +20,7 @@ from services.cli import leftovers, runtime
 from services.cli.bus import bad_setting, keys_in
 from services.cli.child import Child, Program
 from shared.adapters import nkey
+from shared.adapters.loopback import PLAIN
 from shared.adapters.nats_connection import User, connected, open_to_all
 from shared.adapters.nats_server import EmbeddedNats, NatsDidNotStart
 from shared.adapters.nats_unread import unread
@@ -318,7 +319,7 @@ class Supervisor:
     async def _until_ready(self) -> None:
         waiting = set(self._children)
         deadline_s = self._clock.monotonic_s() + self._settings.ready_within_s
-        async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=PLAIN) as http:
             while waiting:
                 for name in sorted(waiting):
                     self._check_life(self._children[name])

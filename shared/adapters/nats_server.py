@@ -13,6 +13,7 @@ from typing import IO, Final, Self
 
 import httpx
 
+from shared.adapters.loopback import PLAIN
 from shared.domain.errors import PrimumError
 
 _CONFIG: Final = """\
@@ -81,7 +82,7 @@ class EmbeddedNats:
         or not (nats-server 2.15).
         """
         try:
-            async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+            async with httpx.AsyncClient(timeout=2, trust_env=False, verify=PLAIN) as http:
                 answer = await http.get(self._health_url)
             return "" if answer.is_success else str(answer.json().get("error", answer.status_code))
         except (httpx.HTTPError, ValueError):

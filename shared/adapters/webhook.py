@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from shared.adapters.loopback import is_loopback
+from shared.adapters.loopback import is_loopback, trusted
 from shared.domain.errors import PrimumError, Retry
 from shared.domain.frozen import JsonObject
 
@@ -25,11 +25,11 @@ class WebhookNotifier:
 
     async def notify(self, message: JsonObject) -> None:
         """As the port says; a Retry waits as long as the receiver's Retry-After asks, at most five minutes."""
-        where = f"the webhook at {self._url.host}"  # the rest of the URL is often a secret
+        url, where = str(self._url), f"the webhook at {self._url.host}"  # the rest of the URL is often a secret
         try:
             async with (
                 asyncio.timeout(self._timeout_s),  # of the whole: httpx counts each part of it anew
-                httpx.AsyncClient(timeout=None, trust_env=not is_loopback(str(self._url))) as http,  # noqa: S113
+                httpx.AsyncClient(timeout=None, trust_env=not is_loopback(url), verify=trusted(url)) as http,  # noqa: S113
             ):
                 response = await http.post(self._url, json=message)
         except (TimeoutError, httpx.TimeoutException) as error:
