@@ -1,11 +1,12 @@
 """`primum up`: five services and their bus from one command; what dies comes back, what is stopped leaves nothing."""
 
 import asyncio
+import functools
 import json
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,25 +184,26 @@ async def test_a_wrong_token_is_an_error_with_advice(up: Up) -> None:
     assert "PRIMUM_TOKEN" in said
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
-async def test_told_to_stop_it_leaves_nothing(own: Up, how: str) -> None:
+async def leaves_nothing(ended: Up, tell: Callable[[], None]) -> None:
     """Services first, then their bus; status 0; no process, no address left behind."""
-    pids = own.pids
-    if how == "SIGTERM":
-        own.process.terminate()
-    else:
-        os.killpg(own.process.pid, signal.SIGINT)  # as a terminal does
+    pids = ended.pids
+    tell()
     async with asyncio.timeout(30):
-        assert await own.process.wait() == 0
+        assert await ended.process.wait() == 0
     assert [name for name, pid in pids.items() if runs(pid)] == []
-    assert [path.name for path in (own.data / "runtime").iterdir()] == []
+    assert [path.name for path in (ended.data / "runtime").iterdir()] == []
     for service in FIVE:
-        assert '"stopped"' in (own.data / "logs" / f"{service}.log").read_text()
-    assert "no Primum found" in (await own.run("status")).error
+        assert '"stopped"' in (ended.data / "logs" / f"{service}.log").read_text()
+    assert "no Primum found" in (await ended.run("status")).error
 
 
-async def test_what_a_killed_one_left_is_ended_first(own: Up) -> None:
-    """After `kill -9` of the supervisor the same command starts again, on the same data."""
+async def test_told_to_stop_by_sigterm_it_leaves_nothing(up: Up) -> None:
+    """As init systems do. Of all that look at this one it is the last."""
+    await leaves_nothing(up, up.process.terminate)
+
+
+async def test_what_a_killed_one_left_is_ended_first_and_ctrl_c_leaves_nothing(own: Up) -> None:
+    """After `kill -9` of the supervisor the same command starts again, on the same data, and ends as it should."""
     left = own.pids
     own.process.kill()
     await own.process.wait()
@@ -209,6 +211,9 @@ async def test_what_a_killed_one_left_is_ended_first(own: Up) -> None:
     async for again in started(own.primum, own.data.parent):
         assert [name for name, pid in left.items() if runs(pid)] == []
         assert (await again.run("status")).status == 0
+        await leaves_nothing(
+            again, functools.partial(os.killpg, again.process.pid, signal.SIGINT)
+        )  # as a terminal does
 
 
 async def test_a_port_that_is_taken_is_an_error_before_anything_starts(tmp_path: Path) -> None:

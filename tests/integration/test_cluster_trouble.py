@@ -38,7 +38,9 @@ async def at(url: str, tmp_path: Path, timeout_s: float = 5) -> AsyncIterator[Ku
 
 
 @asynccontextmanager
-async def answering(response: Callable[[], Response], tmp_path: Path) -> AsyncIterator[KubernetesCluster]:
+async def answering(
+    response: Callable[[], Response], tmp_path: Path, timeout_s: float = 0.2
+) -> AsyncIterator[KubernetesCluster]:
     """Connect to a server that gives one answer to everything."""
 
     async def everything(_request: Request) -> Response:
@@ -46,7 +48,7 @@ async def answering(response: Callable[[], Response], tmp_path: Path) -> AsyncIt
 
     methods = ["GET", "POST", "PATCH"]
     app = Starlette(routes=[Route("/{path:path}", everything, methods=methods)])
-    async with serving(app) as url, at(url, tmp_path, timeout_s=0.2) as cluster:
+    async with serving(app) as url, at(url, tmp_path, timeout_s) as cluster:
         yield cluster
 
 
@@ -194,7 +196,7 @@ async def test_an_overloaded_server_does_not_refuse_an_eviction_for_good(tmp_pat
 
 async def test_an_answer_that_is_no_list_is_not_an_empty_list(tmp_path: Path) -> None:
     """A server that answers `{}` to everything must not look like a cluster without pods."""
-    async with answering(lambda: JSONResponse({}), tmp_path) as cluster:
+    async with answering(lambda: JSONResponse({}), tmp_path, timeout_s=5) as cluster:
         with pytest.raises(ClusterUnavailable, match="is this a Kubernetes API"):
             await cluster.snapshot()
 

@@ -204,14 +204,14 @@ async def test_a_silent_cluster_is_asked_again_until_the_deadline(
 
 
 async def test_while_the_cluster_is_silent_it_says_that_it_waits_for_it(
-    bus: MemoryBus, clock: VirtualClock, lab: Lab, tmp_path: Path
+    bus: MemoryBus, clock: VirtualClock, lab: Lab, cluster: KubernetesCluster, tmp_path: Path
 ) -> None:
     """To whoever asks what it does, and once as a warning in its log; until the cluster answers, or it gives up."""
     await open_incident(bus, lab)
     asked = MemoryActivities(bus, Owner.DIAGNOSER)
-    async with connect(lab.kubeconfig(tmp_path / "kubeconfig"), None, ClusterName("lab"), timeout_s=0.2) as cluster:
+    async with connect(lab.kubeconfig(tmp_path / "hasty"), None, ClusterName("lab"), timeout_s=0.2) as hasty:
         with capture_logs() as said:
-            of_it = replace(context(bus, cluster), log=structlog.get_logger())
+            of_it = replace(context(bus, hasty), log=structlog.get_logger())
             lab.faults.hang("pods")
             for _ in range(2):
                 with pytest.raises(Retry):
@@ -219,7 +219,7 @@ async def test_while_the_cluster_is_silent_it_says_that_it_waits_for_it(
                 assert await asked.all() == {Owner.DIAGNOSER: f"waiting-for-the-cluster:{INCIDENT}"}
         assert [line["log_level"] for line in said if "cannot be looked at" in line["event"]] == ["warning"]
         lab.faults.heal()
-        await reconcile(INCIDENT, of_it)
+        await reconcile(INCIDENT, replace(of_it, cluster=cluster))
         assert await asked.all() == {Owner.DIAGNOSER: "idle"}
         lab.faults.hang("pods")
         with pytest.raises(Retry):
