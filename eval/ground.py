@@ -35,7 +35,7 @@ class MachineFaults(NodeFaults, Protocol):
         """Let its kubelet stand still: its pods go on, and nobody looks after them."""
 
     async def shrink(self, name: str) -> None:
-        """Leave it hardly more memory than its pods use, as a hypervisor does that needs it elsewhere."""
+        """Leave it hardly more memory than its pods use, whatever gets free, as a hypervisor does that needs it."""
 
 
 class NetworkFaults(Protocol):

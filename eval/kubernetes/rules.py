@@ -1,4 +1,4 @@
-"""The rules of the team that runs the shop: the lab's, for what a real cluster's exporters say, and one for targets."""
+"""The rules of the team that runs the shop: the lab's, for what a real cluster's exporters say, and its machines'."""
 
 from typing import Final
 
@@ -27,6 +27,20 @@ def team_rules() -> tuple[Rule, ...]:
             "warning",
             "Prometheus cannot scrape a target.",
             "Target {{ $labels.instance }} of the job {{ $labels.job }} cannot be scraped.",
+        ),
+        Rule(
+            "KubeNodeNotReady",
+            'kube_node_status_condition{condition="Ready",status="true"} == 0',
+            "critical",
+            "Node is not ready.",
+            "Node {{ $labels.node }} is not ready.",
+        ),
+        Rule(
+            "KubeNodePressure",
+            'kube_node_status_condition{condition=~"(Memory|Disk|PID)Pressure",status="true"} == 1',
+            "warning",
+            "Node runs short of something.",
+            "Node {{ $labels.node }} says {{ $labels.condition }}.",
         ),
     )
 

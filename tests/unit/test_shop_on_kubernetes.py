@@ -158,12 +158,13 @@ def test_the_users_ask_the_edge_and_the_quiet_neighbour_by_address() -> None:
     assert {users[name].rps for role, name in shop.services.items() if role != "edge"} == {0.0}
 
 
-def test_the_teams_rules_are_the_labs_and_one_more() -> None:
+def test_the_teams_rules_are_the_labs_and_those_for_targets_and_nodes() -> None:
     """An alert means the same on both clusters, and what it looks at is recorded before it looks."""
     (group,) = yaml.safe_load(team_rules_file())["groups"]
     names = [rule.get("alert", rule.get("record")) for rule in group["rules"]]
 
-    assert names == ["http_request_duration_seconds", *(rule.alert for rule in rules(1)), "TargetDown"]
+    own = ["TargetDown", "KubeNodeNotReady", "KubeNodePressure"]
+    assert names == ["http_request_duration_seconds", *(rule.alert for rule in rules(1)), *own]
     assert team_rules()[: len(rules(1))] == rules(1)
 
 
