@@ -35,6 +35,11 @@ def says_ready(node: Node) -> bool:
     return any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions)
 
 
+def unheard(snapshot: Snapshot) -> frozenset[Ref]:
+    """The pods of nodes that do not say Ready: a controller calls them not ready, as nobody speaks for them now."""
+    return frozenset(pod.ref for node in snapshot.nodes if not says_ready(node) for pod in snapshot.pods_on(node))
+
+
 def _suspect(node: Node, snapshot: Snapshot, ready: Mapping[tuple[str, str], Counter[str]]) -> GrayNode | None:
     here = live(snapshot.pods_on(node))
     if sum(not pod.ready for pod in here) < LEAST_WORKLOADS:

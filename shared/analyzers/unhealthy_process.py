@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.analyzers.evidence import seen, told
-from shared.analyzers.gray import gray_nodes
+from shared.analyzers.gray import gray_nodes, unheard
 from shared.analyzers.pods import current_pods, probe_failures, runs_unready
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Deployment, Event, Pod
@@ -18,13 +18,13 @@ SETTLED: Final = timedelta(minutes=15)
 
 def unhealthy_process(snapshot: Snapshot) -> Iterator[Finding]:
     """A Deployment of long standing whose containers run, while its pods fail their readiness probe."""
-    gray = {pod.ref for node in gray_nodes(snapshot) for pod in node.failing}
+    elsewhere = {pod.ref for node in gray_nodes(snapshot) for pod in node.failing} | unheard(snapshot)
     for deployment in snapshot.deployments:
         if _settled(deployment, snapshot):
             hanging = [
                 (pod, failures[-1])
                 for pod in current_pods(deployment, snapshot)
-                if pod.ref not in gray
+                if pod.ref not in elsewhere
                 and runs_unready(pod)
                 and (failures := probe_failures("Readiness", pod, snapshot))
             ]

@@ -34,6 +34,7 @@ from shared.testing.builders import (
     Rollout,
     a_deployment,
     a_kubernetes_event,
+    a_node,
     a_pod,
     a_ref,
     a_replica_set,
@@ -490,6 +491,14 @@ def test_a_pod_that_is_ready_again_is_well() -> None:
     """As is one whose probe failed an hour ago, for all that is known."""
     assert not list(unhealthy_process(hanging(a_rollout(at=LONG_AGO), ready=True)))
     assert not list(unhealthy_process(hanging(a_rollout(at=LONG_AGO), told_at=T0 - timedelta(hours=1))))
+
+
+@pytest.mark.parametrize(("ready", "found"), [(True, True), (False, False)])
+def test_pods_of_a_node_that_is_not_ready_are_not_known_to_hang(*, ready: bool, found: bool) -> None:
+    """The node's controller called them not ready, as nobody speaks for them; their processes may be well."""
+    snapshot = hanging(a_rollout(at=LONG_AGO))
+    seen = snapshot.but(objects=(*snapshot.objects, a_node(ready=ready)))
+    assert bool(list(unhealthy_process(seen))) is found
 
 
 # --- port-conflict
