@@ -15,6 +15,9 @@ from shared.domain.snapshot import Snapshot
 SETTLED: Final = timedelta(minutes=15)
 """A revision younger than this is still proving itself: then its rollout is the suspect, not its processes."""
 
+STARTING: Final = timedelta(seconds=30)
+"""A pod younger than this does not hang: it may not listen yet."""
+
 
 def unhealthy_process(snapshot: Snapshot) -> Iterator[Finding]:
     """A Deployment of long standing whose containers run, while its pods fail their readiness probe."""
@@ -25,11 +28,17 @@ def unhealthy_process(snapshot: Snapshot) -> Iterator[Finding]:
                 (pod, failures[-1])
                 for pod in current_pods(deployment, snapshot)
                 if pod.ref not in elsewhere
+                and not _starting(pod, snapshot)
                 and runs_unready(pod)
                 and (failures := probe_failures("Readiness", pod, snapshot))
             ]
             if hanging:
                 yield _finding(deployment, hanging)
+
+
+def _starting(pod: Pod, snapshot: Snapshot) -> bool:
+    made = pod.metadata.creation_timestamp
+    return made is not None and snapshot.taken_at - made <= STARTING
 
 
 def _settled(deployment: Deployment, snapshot: Snapshot) -> bool:

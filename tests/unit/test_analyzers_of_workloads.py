@@ -21,7 +21,7 @@ from shared.analyzers.scaled_too_low import scaled_too_low
 from shared.analyzers.topology import Topology
 from shared.analyzers.unhealthy_process import unhealthy_process
 from shared.domain.cause import CauseCode, Finding
-from shared.domain.cluster import MARK, RESTARTED_AT, Object
+from shared.domain.cluster import MARK, RESTARTED_AT, Kind, Object
 from shared.domain.frozen import Json, JsonObject
 from shared.domain.health import Traffic
 from shared.domain.ids import IncidentId
@@ -499,6 +499,22 @@ def test_pods_of_a_node_that_is_not_ready_are_not_known_to_hang(*, ready: bool, 
     snapshot = hanging(a_rollout(at=LONG_AGO))
     seen = snapshot.but(objects=(*snapshot.objects, a_node(ready=ready)))
     assert bool(list(unhealthy_process(seen))) is found
+
+
+@pytest.mark.parametrize(("age_s", "found"), [(31, True), (5, False)])
+def test_a_pod_that_was_just_made_is_still_starting(age_s: float, *, found: bool) -> None:
+    """Its probe fails until it listens; whoever keeps making new ones is not helped by one more restart."""
+    snapshot = hanging(a_rollout(at=LONG_AGO))
+    aged = tuple(made_at(seen, T0 - timedelta(seconds=age_s)) for seen in snapshot.objects if seen.ref.kind is Kind.POD)
+    others = tuple(seen for seen in snapshot.objects if seen.ref.kind is not Kind.POD)
+    assert bool(list(unhealthy_process(snapshot.but(objects=(*others, *aged))))) is found
+
+
+def made_at(seen: Object, at: datetime) -> Object:
+    """The same object, of that age."""
+    metadata = seen.body["metadata"]
+    assert isinstance(metadata, dict)
+    return seen.but(body={**seen.body, "metadata": {**metadata, "creationTimestamp": at.isoformat()}})
 
 
 # --- port-conflict
