@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from eval.lab.faults import Aim
 from eval.lab.lab import Lab, LabSettings
+from shared.adapters.loopback import PLAIN
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,7 +43,7 @@ async def lab(standing: Lab) -> AsyncIterator[Lab]:
 async def http(lab: Lab) -> AsyncIterator[httpx.AsyncClient]:
     """A client that bears the token."""
     bearer = {"authorization": f"Bearer {lab.token}"}
-    async with httpx.AsyncClient(base_url=lab.url, headers=bearer, trust_env=False, timeout=5) as client:
+    async with httpx.AsyncClient(base_url=lab.url, headers=bearer, trust_env=False, timeout=5, verify=PLAIN) as client:
         yield client
 
 

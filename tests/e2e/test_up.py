@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from eval.kubeconfig import write_kubeconfig
 from services.cli.child import Child, Program
 from services.cli.supervisor import Supervisor, SupervisorSettings
+from shared.adapters.loopback import PLAIN
 from shared.adapters.system import SystemClock
 from shared.domain.errors import PrimumError
 from shared.testing.command_line import CommandLine, Ran
@@ -76,7 +77,9 @@ class Up:
     async def post_an_alert(self) -> int:
         alert = {"status": "firing", "labels": {"alertname": "A"}, "startsAt": "2026-01-01T12:00:00Z"}
         bearer = {"Authorization": f"Bearer {self.gateway['token']}"}
-        async with httpx.AsyncClient(base_url=self.gateway["url"], headers=bearer, trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=self.gateway["url"], headers=bearer, trust_env=False, verify=PLAIN
+        ) as http:
             answer = await http.post("/webhooks/alertmanager", json={"version": "4", "alerts": [alert]})
         return answer.status_code
 
@@ -136,7 +139,7 @@ async def test_the_token_is_for_its_user_alone(up: Up) -> None:
     """It is made at the first start, and asked for at every call."""
     for path in (up.data / "token", up.data / "runtime" / "gateway.json"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    async with httpx.AsyncClient(base_url=up.gateway["url"], trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=up.gateway["url"], trust_env=False, verify=PLAIN) as http:
         assert (await http.get("/api/status")).status_code == 401
     assert await up.post_an_alert() == 202
 

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
+from shared.adapters.loopback import PLAIN
 from shared.adapters.nats_ledger import NatsLedger, Writer
 from shared.adapters.nats_server import EmbeddedNats
 from shared.adapters.system import RandomIdentity, SystemClock
@@ -77,7 +78,7 @@ async def start_gateway(
             await (service.ready() if ready else service.listening())
             url = json.loads((folder / "service-gateway.json").read_text())["url"]
             bearer = {"Authorization": f"Bearer {chosen.token.get_secret_value()}"}
-            http = httpx.AsyncClient(base_url=url, headers=bearer, timeout=10, trust_env=False)
+            http = httpx.AsyncClient(base_url=url, headers=bearer, timeout=10, trust_env=False, verify=PLAIN)
             return await stack.enter_async_context(http)
 
         yield begin
