@@ -174,6 +174,9 @@ async def _run(seed: int, options: Options) -> Run:
                 ground.lab.faults.drop_writes()
             screen.on_stage(stage)
             for scenario in scenarios:
+                if lacking := scenario.lacking(ground):
+                    run.problems.append(f"{scenario.name} cannot be played: {lacking}")
+                    continue
                 play = Play(scenario, stage, clock)
                 run.results.append(play.result)
                 async for result in play.run():
