@@ -31,7 +31,7 @@ from shared.adapters import kubernetes_config
 from shared.adapters.system import SystemClock
 from shared.domain.errors import PrimumError
 
-_WATCHED_S: Final = "40"
+_WATCHED_S: Final = "30"
 """How long Primum watches what it mended, and lets a symptom linger: of a shop that lives for minutes."""
 RESTS_WITHIN_S: Final = 180.0
 """Until a new shop is in traffic, and every alert of the one before it is over."""
