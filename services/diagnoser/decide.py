@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from shared.analyzers.suspects import ERRING_REQUESTS
 from shared.analyzers.topology import Topology
 from shared.domain.alert import Alert
 from shared.domain.cause import CIRCUMSTANTIAL, Cause, CauseCode, Finding
 from shared.domain.cluster import Kind, Ref
 from shared.domain.incident import Incident
+from shared.domain.snapshot import Snapshot
 from shared.domain.transaction import Outcome
 
 INTRINSIC: Final = frozenset(
@@ -58,7 +60,7 @@ _SAY_WHAT_A_ROLLOUT_DID: Final = frozenset(
 _UNLOCATED_FACTOR: Final = 0.5
 """Where no alert names an object, a finding of its namespace may be the cause: a person is asked."""
 _HEARSAY_CONFIDENCE: Final = 0.45
-"""A rollout further downstream, of something that nobody measured: below what is acted upon unasked."""
+"""A rollout that nothing but its timing speaks against: below what is acted upon unasked."""
 
 
 class Place(IntEnum):
@@ -161,14 +163,31 @@ def _weaker(finding: Finding) -> Finding:
 
 
 def _doubted(finding: Finding, place: Place, why: str, topology: Topology) -> tuple[Finding, Place, str] | None:
-    """A rollout far downstream is suspected only where nobody measured that its requests go well, and then little."""
-    if finding.code not in CIRCUMSTANTIAL or place < Place.DOWNSTREAM:
+    """A rollout is suspected little whose requests go well since; far downstream only if nobody measured that."""
+    if finding.code not in CIRCUMSTANTIAL:
         return finding, place, why
     fronts = [ref for ref in topology.kin(finding.object) if ref.kind is Kind.SERVICE]
-    if any(f"{ref.namespace}/{ref.name}" in topology.snapshot.recent for ref in fronts):
+    if place < Place.DOWNSTREAM:
+        if any(ref in topology.unwell for ref in (finding.object, *fronts)) or not _is_used(fronts, topology.snapshot):
+            return finding, place, why
+        return _hearsay(finding), place, f"{why}; its requests go well since"
+    if any(_key(ref) in topology.snapshot.recent for ref in fronts):
         return None
-    doubted = finding.but(confidence=min(finding.confidence, _HEARSAY_CONFIDENCE))
-    return doubted, place, f"{why}; whether its requests go well was not measured"
+    return _hearsay(finding), place, f"{why}; whether its requests go well was not measured"
+
+
+def _hearsay(finding: Finding) -> Finding:
+    return finding.but(confidence=min(finding.confidence, _HEARSAY_CONFIDENCE))
+
+
+def _is_used(services: Iterable[Ref], snapshot: Snapshot) -> bool:
+    """Whether there are enough recent requests to one of these to say how they go."""
+    counted = (snapshot.recent.get(_key(ref)) for ref in services)
+    return any(recent.requests >= ERRING_REQUESTS for recent in counted if recent is not None)
+
+
+def _key(ref: Ref) -> str:
+    return f"{ref.namespace}/{ref.name}"
 
 
 def _explanation(finding: Finding, place: Place, others: Sequence[tuple[Finding, Place, str]]) -> Finding | None:
@@ -227,18 +246,28 @@ def elsewhere(findings: Sequence[Finding], causes: Sequence[Cause]) -> tuple[str
     )
 
 
-def worth_another_look(
-    causes: Sequence[Cause], topology: Topology, incident: Incident, now: datetime, *, grace_s: float
+def worth_another_look(  # noqa: PLR0913 - what was found, about what, and how long there is time for more
+    causes: Sequence[Cause], topology: Topology, incident: Incident, now: datetime, *, grace_s: float, window_s: float
 ) -> bool:
     """Whether the cluster may show more in a moment: alerts can come before the state that explains them.
 
-    So it is where nothing was found, or only a rollout while its pods do not get well: why they do not will show. Or
-    only what a rollout may have done that was taken back in vain: rates that tell otherwise need a window first.
+    So it is where nothing was found; or only a rollout while its pods do not get well: why they do not will show. Or
+    while its pods are younger than the rates (`window_s`), which then hold how those ended that it replaced. Or only
+    what a rollout may have done that was taken back in vain: rates that tell otherwise need a window first.
     """
     since = incident.updated_at
     if since is None or now - since >= timedelta(seconds=grace_s):
         return False
     if not causes or all(_went_back_in_vain(cause, incident) for cause in causes):
         return True
+    if not all(cause.circumstantial for cause in causes):
+        return False
     broken = any((seen := topology.unwell.get(cause.object)) and seen.structural for cause in causes)
-    return broken and all(cause.circumstantial for cause in causes)
+    oldest = topology.snapshot.taken_at - timedelta(seconds=window_s)
+    return broken or any(_has_pods_since(oldest, cause.object, topology.snapshot) for cause in causes)
+
+
+def _has_pods_since(moment: datetime, ref: Ref, snapshot: Snapshot) -> bool:
+    deployment = snapshot.deployment(ref)
+    pods = snapshot.pods_of(deployment) if deployment is not None else ()
+    return any(made > moment for pod in pods if (made := pod.metadata.creation_timestamp) is not None)

@@ -98,8 +98,10 @@ async def _diagnose(incident: Incident, context: Context) -> None:
     settings = context.settings
     look_again_s = settings.look_again_s / settings.pace
     # After a rollout, rates of the new pods need a whole window before they mean anything.
-    grace_s = max(look_again_s * (settings.looks - 1), 2 * settings.metrics_window_s if context.metrics else 0.0)
-    if decide.worth_another_look(causes, topology, incident, context.clock.now(), grace_s=grace_s):
+    window_s = settings.metrics_window_s if context.metrics else 0.0
+    grace_s = max(look_again_s * (settings.looks - 1), 2 * window_s)
+    now = context.clock.now()
+    if decide.worth_another_look(causes, topology, incident, now, grace_s=grace_s, window_s=window_s):
         await context.timers.wake(incident.id, look_again_s)
         return
     looked_at = _looked_at(snapshot, alerts, decide.elsewhere(found, causes), context)

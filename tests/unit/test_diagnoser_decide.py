@@ -18,6 +18,7 @@ from shared.testing.builders import (
     a_cause,
     a_deployment,
     a_plan,
+    a_pod,
     a_ref,
     a_replica_set,
     a_service,
@@ -159,6 +160,20 @@ def test_a_rollout_whose_requests_go_well_is_no_suspect() -> None:
     assert rank([finding(CauseCode.RECENT_ROLLOUT, "back")], incident("front"), Topology.of(well)) == ()
 
 
+@pytest.mark.parametrize(
+    ("requests", "errors", "confidence"),
+    [(100, 0, 0.45), (100, 50, 0.7), (5, 0, 0.7)],
+    ids=["they go well", "they fail", "too few to say"],
+)
+def test_a_rollout_at_the_root_is_hardly_suspected_once_its_requests_go_well(
+    requests: float, errors: float, confidence: float
+) -> None:
+    """What its timing says is not acted upon unasked when the measurement says otherwise."""
+    shop = a_shop().snapshot.but(recent={"shop/back": Traffic(requests=requests, errors=errors)})
+    (cause,) = rank([finding(CauseCode.RECENT_ROLLOUT)], incident(), Topology.of(shop))
+    assert cause.confidence == confidence
+
+
 # --- the order
 
 
@@ -270,8 +285,8 @@ def test_the_cluster_is_looked_at_again_where_it_will_say_more(
     assert about.updated_at is not None
     for waited_s, worth in ((0, again), (14, again), (15, False), (600, False)):
         now = about.updated_at + timedelta(seconds=waited_s)
-        assert worth_another_look(causes, topology, about, now, grace_s=15) is worth
-    assert not worth_another_look(causes, topology, Incident(id=about.id), T0, grace_s=15)
+        assert worth_another_look(causes, topology, about, now, grace_s=15, window_s=0) is worth
+    assert not worth_another_look(causes, topology, Incident(id=about.id), T0, grace_s=15, window_s=0)
 
 
 @pytest.mark.parametrize(
@@ -290,5 +305,32 @@ def test_a_rollout_that_was_taken_back_in_vain_is_not_blamed_at_once_by_another_
     topology, about = a_shop(), _with_transaction(outcome)
     assert about.updated_at is not None
     causes: tuple[Cause, ...] = rank([finding(code)], about, topology)
-    assert worth_another_look(causes, topology, about, about.updated_at, grace_s=15) is again
-    assert not worth_another_look(causes, topology, about, about.updated_at + timedelta(seconds=15), grace_s=15)
+    assert worth_another_look(causes, topology, about, about.updated_at, grace_s=15, window_s=0) is again
+    later = about.updated_at + timedelta(seconds=15)
+    assert not worth_another_look(causes, topology, about, later, grace_s=15, window_s=0)
+
+
+@pytest.mark.parametrize(
+    ("codes", "age_s", "again"),
+    [
+        ([CauseCode.RECENT_ROLLOUT], 59, True),
+        ([CauseCode.RECENT_ROLLOUT], 60, False),
+        ([CauseCode.RECENT_ROLLOUT, CauseCode.CPU_SATURATED], 59, False),
+    ],
+    ids=["rates of before it", "rates of its own", "and a cause"],
+)
+def test_rates_that_are_older_than_its_pods_say_nothing_of_a_rollout(
+    codes: list[CauseCode], age_s: float, *, again: bool
+) -> None:
+    """They hold the errors of those that ended: a good release of what ends abruptly was taken back."""
+    deployment = a_deployment("back")
+    revision = a_replica_set(deployment)
+    pod = a_pod("back-1-a", owner=revision)
+    metadata = pod.at("/metadata")
+    assert isinstance(metadata, dict)
+    made = {**metadata, "creationTimestamp": str(T0 - timedelta(seconds=age_s))}
+    topology = Topology.of(a_snapshot(deployment, revision, pod.but(body={**pod.body, "metadata": made})))
+    about = incident()
+    assert about.updated_at is not None
+    causes = rank([finding(code) for code in codes], about, topology)
+    assert worth_another_look(causes, topology, about, about.updated_at, grace_s=120, window_s=60) is again
