@@ -167,7 +167,7 @@ def _objects(workload: Workload) -> Sequence[Object]:
     current = a_replica_set(deployment)
     pods = [a_pod(pod, owner=current, node=node) for pod, node in zip(workload.pods, workload.nodes, strict=True)]
     endpoints = an_endpoint_slice(name, namespace=namespace, ready=len(workload.nodes))
-    return [deployment, current, *pods, a_service(name, namespace=namespace), endpoints]
+    return [deployment, current, *pods, a_service(name, namespace=namespace, port=PORT), endpoints]
 
 
 def _put(store: Store, seen: Object) -> None:

@@ -14,7 +14,7 @@ Dialled: TypeAlias = Mapping[int, Sequence[Deployment]]
 """By port, who has an address with it."""
 _HEADLESS: Final = "None"
 _LATELY: Final = timedelta(hours=1)
-"""An address that has led nowhere for longer is not what fails requests now."""
+"""An address that has led nowhere for longer, or nobody knows since when, is not what fails requests now."""
 
 
 class Written(NamedTuple):
@@ -61,7 +61,7 @@ def _fails(service: Service, dialled: Dialled, snapshot: Snapshot) -> bool:
     """Whether requests fail on either side of it since it changed, and nobody who calls it."""
     callers = [caller for who in dialled.values() for caller in who]
     written = ports_written(service)
-    if written is not None and snapshot.taken_at - written.at > _LATELY:
+    if written is None or snapshot.taken_at - written.at > _LATELY:
         return False
     if service.spec.cluster_ip == _HEADLESS or any(_dialled_before(each, service, snapshot) for each in callers):
         return False

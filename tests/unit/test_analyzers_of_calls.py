@@ -359,14 +359,24 @@ def dialling(port: int, name: str = "cart") -> JsonObject:
     return a_template(name, env={"STORE_URL": f"http://store.shop:{port}"})
 
 
-def a_store_at(port: int, *callers: Rollout, errors: float = 90, **spec: Json) -> Snapshot:
-    """A Service at this port, and those who call it; so many of a hundred requests fail."""
+def a_store_at(
+    port: int, *callers: Rollout, errors: float = 90, written_min: float | None = 5, **spec: Json
+) -> Snapshot:
+    """A Service at this port, written so many minutes ago, and who calls it; so many of a hundred requests fail."""
     deployment, current, pod, service, slices = a_workload("store", replicas=1)
     ports: Json = [{"name": "http", "port": port, "targetPort": 8080}]
     body = write(service.body, "/spec", Present(value={"selector": {"app": "store"}, "ports": ports, **spec}))
+    if written_min is not None:
+        body = write(body, "/metadata/managedFields", Present(value=[ports_written(written_min)]))
     objects = [each for caller in callers for each in caller.objects]
     snapshot = a_snapshot(deployment, current, pod, service.but(body=body), slices, objects)
     return snapshot.but(recent={"shop/store": Traffic(requests=100, errors=errors)})
+
+
+def ports_written(minutes_ago: float) -> Json:
+    """Who wrote a Service's ports, and when, as an API server keeps it."""
+    at = (T0 - timedelta(minutes=minutes_ago)).isoformat()
+    return {"manager": "kubectl-edit", "time": at, "fieldsV1": {"f:spec": {"f:ports": {}}}}
 
 
 def always(port: int, name: str = "cart") -> Rollout:
@@ -381,8 +391,9 @@ def test_a_service_that_serves_another_port_than_its_callers_dial() -> None:
     found = only(service_port_mismatch(a_store_at(9090, always(8080), always(8080, "orders"))))
     assert (found.code, found.object) == (CauseCode.SERVICE_PORT_MISMATCH, a_ref("store", Kind.SERVICE))
     assert found.remedy == {"port": "http", "number": 8080}
-    assert [each.pointer for each in found.evidence[:3]] == [
+    assert [each.pointer for each in found.evidence[:4]] == [
         "Service/shop/store#/spec/ports/http/port",
+        "Service/shop/store#/spec/ports",
         "Deployment/shop/cart#/spec/template/spec/containers",
         "Deployment/shop/orders#/spec/template/spec/containers",
     ]
@@ -435,32 +446,16 @@ def test_it_is_found_also_where_only_its_callers_are_seen_to_fail() -> None:
     assert Topology.of(snapshot).root_of(a_ref("cart")).ref == a_ref("store", Kind.SERVICE)
 
 
-def written(minutes_ago: float) -> Snapshot:
-    """A Service at a port that nobody dials, with who wrote its ports when."""
-    entry: Json = {
-        "manager": "kubectl-edit",
-        "time": (T0 - timedelta(minutes=minutes_ago)).isoformat(),
-        "fieldsV1": {"f:spec": {"f:ports": {}}},
-    }
-    snapshot = a_store_at(9090, always(8080))
-    marked = [
-        each.but(body=write(each.body, "/metadata/managedFields", Present(value=[entry])))
-        if each.ref == a_ref("store", Kind.SERVICE)
-        else each
-        for each in snapshot.objects
-    ]
-    return snapshot.but(objects=tuple(marked))
-
-
 def test_who_wrote_the_ports_lately_is_evidence() -> None:
     """For a person who wants to ask."""
-    found = only(service_port_mismatch(written(minutes_ago=5)))
+    found = only(service_port_mismatch(a_store_at(9090, always(8080))))
     assert found.evidence[1].value == "written by kubectl-edit at 2026-01-01T11:55:00Z"
 
 
-def test_an_address_that_leads_nowhere_since_long_is_not_what_fails_now() -> None:
+@pytest.mark.parametrize("written_min", [90, None], ids=["since long", "nobody knows since when"])
+def test_an_address_that_did_not_lead_nowhere_just_now_is_not_what_fails_now(written_min: float | None) -> None:
     """Somebody forgot it in a manifest."""
-    assert not list(service_port_mismatch(written(minutes_ago=90)))
+    assert not list(service_port_mismatch(a_store_at(9090, always(8080), written_min=written_min)))
 
 
 # --- connections-exhausted
