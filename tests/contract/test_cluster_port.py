@@ -230,7 +230,7 @@ async def test_an_unknown_object_cannot_be_written(cluster: Cluster, deployment:
     seen = await cluster.read(deployment)
     await place.operator.delete("Deployment", deployment.namespace, deployment.name)
     with pytest.raises(ObjectMissing):
-        await cluster.write(patching(seen, ("/spec/replicas", 1)), seen, MARKED)
+        await cluster.write(patching(seen, ("/spec/replicas", 9)), seen, MARKED)
 
 
 # --- there and back
