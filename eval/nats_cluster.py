@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, Self
@@ -12,6 +11,7 @@ import nats
 from nats.aio.client import DEFAULT_INBOX_PREFIX, Client
 from nats.js.errors import APIError
 
+from eval.ports import free_ports
 from eval.stopping import together
 from shared.adapters.nats_connection import User, inbox_prefix
 from shared.adapters.nats_server import EmbeddedNats
@@ -36,7 +36,8 @@ class NatsCluster:
         self, folder: Path, clock: Clock, *, more: str = "", user: User | None = None, within_s: float = 30.0
     ) -> None:
         self._clock, self._user, self._within_s = clock, user, within_s
-        routes = _free_ports()
+        ports = free_ports(2 * NODES)
+        clients, routes = ports[:NODES], ports[NODES:]
         mesh = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
         self.nodes = [
             EmbeddedNats(
@@ -45,7 +46,7 @@ class NatsCluster:
                 start_timeout_s=within_s,
                 more=_CLUSTER.format(name=number, port=route, routes=mesh) + more,
             )
-            for number, (port, route) in enumerate(zip(_free_ports(), routes, strict=True))
+            for number, (port, route) in enumerate(zip(clients, routes, strict=True))
         ]
         self._stack = AsyncExitStack()
 
@@ -136,13 +137,3 @@ class NatsCluster:
 
 async def _expected(_: Exception) -> None:
     """Nodes die here; nats-py would print a traceback for each attempt to reach one."""
-
-
-def _free_ports() -> list[int]:
-    """As many ports as there are nodes, all different."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(NODES)]
-    try:
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

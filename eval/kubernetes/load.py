@@ -10,7 +10,8 @@ import httpx
 
 from eval.kubernetes.shop import QUIET_RPS
 from eval.lab.shop import PORT, ROUTES, Shop
-from eval.monitoring.program import Program, free_port
+from eval.monitoring.program import Program
+from eval.ports import free_ports
 
 USED_ROUTES: Final = ROUTES[::3]
 """Fewer than in the lab: with a twelfth of its load, each of its routes would hardly be called."""
@@ -65,7 +66,7 @@ class Load:
 
     def __init__(self, programs: Path, folder: Path, targets: Sequence[Target], address: str = "") -> None:
         self._targets = {target.service: target for target in targets}
-        address = address or f"127.0.0.1:{free_port()}"
+        address = address or f"127.0.0.1:{free_ports(1)[0]}"
         self.metrics_url = f"http://{address}/metrics"
         told = [json.dumps(asdict(target)) for target in targets]
         arguments = (str(programs / "load"), address, *told)

@@ -10,8 +10,9 @@ from eval.kubernetes.accounts import Account, sign_in
 from eval.kubernetes.rules import INTERVALS, team_rules_file
 from eval.lab.kinds import Obj
 from eval.monitoring.monitoring import Job, Monitoring, duration, page
-from eval.monitoring.program import Program, free_port
+from eval.monitoring.program import Program
 from eval.operator import Operator
+from eval.ports import free_ports
 
 NAMESPACE: Final = "monitoring"
 CLUSTER: Final = "kubernetes"
@@ -72,7 +73,7 @@ async def watched(
     Logs, data and tokens lie in `folder`; the accounts stay in the cluster. Raises ProgramDidNotStart.
     """
     who = await accounts(operator, server, folder / "accounts")
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     url = f"http://{address}"
     arguments = (str(programs / "state"), address, str(who["state-metrics"].kubeconfig))
     scraped = jobs(who["prometheus"], url, users_url)

@@ -15,8 +15,8 @@ from eval.kubernetes.registry import Registry
 from eval.kubernetes.shop import design, image_environments, manifests
 from eval.lab.shop import Shop
 from eval.monitoring.monitoring import Monitoring
-from eval.monitoring.program import free_port
 from eval.operator import Operator
+from eval.ports import free_ports
 
 
 class Place(NamedTuple):
@@ -35,7 +35,7 @@ class Standing:
     def __init__(self, place: Place, registry: Registry, folder: Path, binaries: Path) -> None:
         self.operator, self.registry = place.operator, registry
         self._folder, self._binaries, self._etcd = folder, binaries, place.etcd
-        self.users = f"127.0.0.1:{free_port()}"
+        self.users = f"127.0.0.1:{free_ports(1)[0]}"
         self._stack = AsyncExitStack()
         self.monitoring: Monitoring
         self.shop: Shop

@@ -15,7 +15,8 @@ import yaml
 from eval.lab.alertmanager import GROUP_BY, GROUP_INTERVAL_S, GROUP_WAIT_S, RECEIVER
 from eval.lab.rules import Rule
 from eval.lab.world import SCRAPE_INTERVAL_S
-from eval.monitoring.program import Program, free_port
+from eval.monitoring.program import Program
+from eval.ports import free_ports
 from shared.adapters.system import SystemClock
 
 PROGRAMS: Final = ("prometheus", "prometheus-alertmanager", "promtool")
@@ -99,7 +100,7 @@ class Monitoring:
         self._cluster = cluster
         self._stack = AsyncExitStack()
         self._clock = SystemClock()
-        self._ports = [free_port() for _ in range(5)]
+        self._ports = free_ports(5)
         at, *_ = self._ports
         self.url = f"http://127.0.0.1:{at}"
         self.prometheus = Program("prometheus", self._prometheus_arguments(at), self.url, folder)

@@ -1,12 +1,9 @@
 """One program as a child of this process: on loopback, its log in a file, gone when its block ends."""
 
 import asyncio
-import random
 import shutil
-import socket
 from asyncio.subprocess import Process
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,9 +14,6 @@ from shared.domain.errors import PrimumError
 
 READY_WITHIN_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.05
-_PORTS: Final = range(20_000, 32_000)
-"""Below what kernels give to connections on their way out: one of those took a port before its program did."""
-_RANDOM: Final = random.SystemRandom()
 
 
 class ProgramDidNotStart(PrimumError):  # noqa: N818 - the fact, as the other errors are named
@@ -30,17 +24,6 @@ def missing(*names: str) -> str:
     """Say which of these programs are not on PATH, and how to get them; empty if all are."""
     absent = [name for name in names if shutil.which(name) is None]
     return f"{' and '.join(absent)} not found: apt-get install prometheus prometheus-alertmanager" if absent else ""
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has at this moment, out of those that no connection takes by itself.
-
-    Raises OSError if there is none.
-    """
-    for port in _RANDOM.sample(_PORTS, len(_PORTS)):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise OSError(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free")
 
 
 class Program:

@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from eval.lab.rules import Rule
 from eval.monitoring.monitoring import PROGRAMS, Intervals, Monitoring, page, rules_file
-from eval.monitoring.program import free_port, missing
+from eval.monitoring.program import missing
+from eval.ports import free_ports
 from services.gateway.app import duties
 from services.gateway.settings import GatewaySettings
 from shared.adapters.nats_server import EmbeddedNats
@@ -55,7 +56,7 @@ class Inbound:
     """Things that are watched, a pair that tells, a gateway that is told, and the stream behind it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._stack, self._port = folder, AsyncExitStack(), free_port()
+        self._folder, self._stack, self._port = folder, AsyncExitStack(), free_ports(1)[0]
         self.things, self.nats = Things(), EmbeddedNats(folder / "nats")
         self.monitoring: Monitoring
         self._gateway: RunningService | None = None

@@ -17,7 +17,8 @@ from eval.lab.rules import rules
 from eval.lab.series import Sample, SeriesStore, labels
 from eval.monitoring.ground import PACE
 from eval.monitoring.monitoring import rules_file
-from eval.monitoring.program import Program, free_port
+from eval.monitoring.program import Program
+from eval.ports import free_ports
 from shared.adapters.prometheus import Prometheus
 from shared.domain.errors import MetricsUnavailable
 from shared.measure import enrich
@@ -156,7 +157,7 @@ async def prometheus(store: SeriesStore, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "samples").write_text(open_metrics(store))
     (folder / "prometheus.yml").write_text("{}")
-    data, port = folder / "data", free_port()
+    data, port = folder / "data", free_ports(1)[0]
     assert promtool("tsdb", "create-blocks-from", "openmetrics", str(folder / "samples"), str(data)) == ""
     arguments = (
         "prometheus",
