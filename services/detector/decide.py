@@ -72,6 +72,21 @@ def home_of(group: Group, began: datetime, topology: Topology, open_incidents: S
     return None
 
 
+def home_by_cause(incident: Incident, began: datetime, others: Sequence[Incident]) -> Home | None:
+    """Find the open incident that has the same best cause, wherever it has its root; the oldest, if several do.
+
+    A caller that harms two is rooted in both, and which of them it is shows only now. What is named by its timing alone
+    may be named twice by chance.
+    """
+    best = next(iter(incident.causes), None)
+    if best is None or best.circumstantial:
+        return None
+    for other in sorted(others, key=lambda known: (known.opened_at or began, known.id)):
+        if _began_with(other, began) and any(cause.is_same(best) for cause in other.causes[:1]):
+            return Home(incident=other.id, because=f"both come of {best.code} of {best.object}")
+    return None
+
+
 def may_hold(incident: Incident, began: datetime) -> bool:
     """Whether an open incident can still take what began at that moment."""
     return incident.open and _began_with(incident, began)

@@ -54,6 +54,7 @@ _SAY_WHAT_A_ROLLOUT_DID: Final = frozenset(
         CauseCode.ROLLOUT_STUCK,
         CauseCode.MEMORY_USE_GROWN,
         CauseCode.CONNECTIONS_EXHAUSTED,
+        CauseCode.RETRY_STORM,
     }
 )
 """Causes that, with a revision to go back to, say what a rollout did: its timing alone says less."""
@@ -101,7 +102,10 @@ def rank(
         _Ranked(finding, place, _was_tried(finding, incident), _explanation(finding, place, placed), (why,))
         for finding, place, why in placed
     )
-    return tuple(_cause(each) for each in sorted(ranked, key=lambda each: each.order))
+    causes: dict[tuple[CauseCode, Ref], Cause] = {}
+    for each in sorted(ranked, key=lambda each: each.order):
+        causes.setdefault((each.finding.code, each.finding.object), _cause(each))  # it may harm more than one
+    return tuple(causes.values())
 
 
 def _placed(

@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from shared.analyzers.addresses import services_named
-from shared.analyzers.crash_loop import AFTER_A_CHANGE
+from shared.analyzers.callers import changed_callers
 from shared.analyzers.evidence import changed
 from shared.analyzers.said import said_of_services
 from shared.domain.cause import CauseCode, Evidence, Finding
-from shared.domain.objects import Deployment, ReplicaSet, Service
-from shared.domain.revisions import current_revision, known_good, rolled_out_at, template_difference
+from shared.domain.objects import Deployment, Service
+from shared.domain.revisions import template_difference
 from shared.domain.snapshot import Snapshot
 
 _EXHAUSTED: Final = re.compile(
@@ -35,9 +34,9 @@ def connections_exhausted(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _finding(callee: Deployment, service: Service, lines: Sequence[Evidence], snapshot: Snapshot) -> Finding:
-    suspect = _suspect(service, snapshot)
+    suspects = tuple(changed_callers(service, snapshot))
     said = f"{callee.ref} has no connection left for its callers"
-    if suspect is None:
+    if len(suspects) != 1:
         return Finding(
             code=CauseCode.CONNECTIONS_EXHAUSTED,
             object=callee.ref,
@@ -45,7 +44,7 @@ def _finding(callee: Deployment, service: Service, lines: Sequence[Evidence], sn
             summary=f"{said}; who holds them does not show",
             confidence=0.6,
         )
-    caller, good = suspect
+    ((caller, good),) = suspects
     return Finding(
         code=CauseCode.CONNECTIONS_EXHAUSTED,
         object=caller.ref,
@@ -58,18 +57,3 @@ def _finding(callee: Deployment, service: Service, lines: Sequence[Evidence], sn
         remedy={"revision": good.revision},
         harms=callee.ref,
     )
-
-
-def _suspect(service: Service, snapshot: Snapshot) -> tuple[Deployment, ReplicaSet] | None:
-    """The only caller that was rolled out lately, with the revision before."""
-    name = (service.ref.namespace, service.metadata.name)
-    callers = (each for each in snapshot.deployments if name in services_named(each))
-    lately = [(each, good) for each in callers if (good := _before(each, snapshot)) is not None]
-    return lately[0] if len(lately) == 1 else None
-
-
-def _before(caller: Deployment, snapshot: Snapshot) -> ReplicaSet | None:
-    current = current_revision(caller, snapshot)
-    since = None if current is None else rolled_out_at(current, snapshot)
-    recent = since is not None and snapshot.taken_at - since <= AFTER_A_CHANGE
-    return known_good(caller, snapshot) if recent else None

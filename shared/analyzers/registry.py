@@ -25,6 +25,7 @@ from shared.analyzers.quota_exceeded import quota_exceeded
 from shared.analyzers.readiness_probe_misconfigured import readiness_probe_misconfigured
 from shared.analyzers.recent_rollout import recent_rollout
 from shared.analyzers.requests_too_large import requests_too_large
+from shared.analyzers.retry_storm import retry_storm
 from shared.analyzers.rollout_stuck import rollout_stuck
 from shared.analyzers.scaled_too_low import scaled_too_low
 from shared.analyzers.secret_missing import secret_missing
@@ -67,6 +68,7 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     readiness_probe_misconfigured,
     recent_rollout,
     requests_too_large,
+    retry_storm,
     rollout_stuck,
     scaled_too_low,
     secret_missing,
@@ -84,11 +86,11 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
 
 
 def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
-    """Run every analyzer; the surest first, one finding for each (code, object)."""
-    found: dict[tuple[CauseCode, Ref], Finding] = {}
+    """Run every analyzer; the surest first, one finding for each code, object and whom that harms."""
+    found: dict[tuple[CauseCode, Ref, Ref | None], Finding] = {}
     for analyzer in ANALYZERS:
         for finding in analyzer(snapshot):
-            known = found.get((finding.code, finding.object))
+            known = found.get((finding.code, finding.object, finding.harms))
             if known is None or finding.confidence > known.confidence:
-                found[finding.code, finding.object] = finding
+                found[finding.code, finding.object, finding.harms] = finding
     return tuple(sorted(found.values(), key=lambda finding: (-finding.confidence, finding.code, finding.object)))

@@ -47,6 +47,7 @@ class CauseCode(StrEnum):
     SERVICE_PORT_MISMATCH = "service-port-mismatch"
     CONNECTIONS_EXHAUSTED = "connections-exhausted"
     CERTIFICATE_EXPIRED = "certificate-expired"
+    RETRY_STORM = "retry-storm"
 
 
 CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})

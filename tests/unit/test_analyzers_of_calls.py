@@ -11,6 +11,8 @@ from shared.analyzers.connections_exhausted import connections_exhausted
 from shared.analyzers.credentials_refused import credentials_refused
 from shared.analyzers.dependency_address_wrong import dependency_address_wrong
 from shared.analyzers.recent_rollout import recent_rollout
+from shared.analyzers.registry import findings
+from shared.analyzers.retry_storm import retry_storm
 from shared.analyzers.service_port_mismatch import service_port_mismatch
 from shared.analyzers.slow_dependency import slow_dependency
 from shared.analyzers.suspects import suspects
@@ -518,3 +520,88 @@ def test_other_words_are_no_want_of_connections() -> None:
     """Nor is a line without an address."""
     for line in ("ERROR upstream STORE_URL: http://store:8080 answered 503: overloaded", "ERROR too many connections"):
         assert not list(connections_exhausted(turned_away(always(8080), line=line)))
+
+
+# --- retry-storm
+
+CALM = {"BACK_URL": "http://store:8080", "BACK_TIMEOUT_MS": "800", "RETRIES": "2"}
+
+
+def asking(now: Mapping[str, str], before: Mapping[str, str] = CALM, *, name: str = "cart") -> Rollout:
+    """A caller of the store whose rollout changed its settings."""
+    return a_rollout(name, before=a_template(name, env=dict(before)), after=a_template(name, env=dict(now)))
+
+
+def overloaded(*callers: Rollout, errors: float = 40) -> Snapshot:
+    """A store that cannot answer all that it is asked."""
+    objects = [each for caller in callers for each in caller.objects]
+    fronts = [a_service(caller.deployment.ref.name) for caller in callers]
+    recent = {f"shop/{caller.deployment.ref.name}": Traffic(requests=30, errors=20) for caller in callers}
+    return a_snapshot(a_workload("store", replicas=1), objects, fronts).but(
+        recent={"shop/store": Traffic(requests=900, errors=errors), **recent}
+    )
+
+
+def test_a_caller_that_was_told_to_ask_more_often_is_who_overloads_what_it_calls() -> None:
+    """Evidence is what was changed, and how many requests became of each; the caller is what is put back."""
+    hasty = asking({**CALM, "BACK_TIMEOUT_MS": "3", "RETRIES": "40"})
+    snapshot = overloaded(hasty)
+    found = only(retry_storm(snapshot))
+    assert (found.code, found.object, found.harms, found.remedy) == (
+        CauseCode.RETRY_STORM,
+        a_ref("cart"),
+        a_ref("store"),
+        {"revision": 1},
+    )
+    assert [each.value for each in found.evidence] == [
+        '{"name": "RETRIES", "value": "40"}',
+        '{"name": "RETRIES", "value": "2"}',
+        '{"name": "BACK_TIMEOUT_MS", "value": "3"}',
+        '{"name": "BACK_TIMEOUT_MS", "value": "800"}',
+        "900 lately, and 30 to all who call it",
+    ]
+    incident = Incident(id=IncidentId("inc-1"), cluster=CLUSTER, root=a_ref("store"))
+    assert rank([found], incident, Topology.of(snapshot))[0].is_same(found)
+
+
+def test_a_caller_that_harms_two_is_one_cause() -> None:
+    """A person reads it once."""
+    settings = {**CALM, "DEPTH_URL": "http://depth:8080"}
+    snapshot = overloaded(asking({**settings, "RETRIES": "40"}, settings))
+    deeper = a_snapshot(a_workload("depth", replicas=1))
+    both = snapshot.but(
+        objects=(*snapshot.objects, *deeper.objects),
+        recent={**snapshot.recent, "shop/depth": Traffic(requests=900, errors=100)},
+    )
+    found = findings(both)
+    storms = [each for each in found if each.code is CauseCode.RETRY_STORM]
+    assert {each.harms for each in storms} == {a_ref("store"), a_ref("depth")}
+    incident = Incident(id=IncidentId("inc-1"), cluster=CLUSTER, root=a_ref("cart"))
+    named = [(cause.code, cause.object) for cause in rank(found, incident, Topology.of(both))]
+    assert named.count((CauseCode.RETRY_STORM, a_ref("cart"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "before"),
+    [
+        ({**CALM, "RETRIES": "1"}, CALM),
+        ({**CALM, "BACK_TIMEOUT_MS": "700"}, CALM),  # less patient, but it does not ask again for that
+        ({**CALM, "RETRY_DELAY": "5s"}, {**CALM, "RETRY_DELAY": "100ms"}),
+        ({**CALM, "RETRIES": "many"}, CALM),
+        ({**CALM, "LOG_LEVEL": "debug"}, CALM),
+    ],
+)
+def test_a_release_beside_a_load_is_no_storm_of_retries(now: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Whoever asks as often as before did not make the load."""
+    assert not list(retry_storm(overloaded(asking(now, before))))
+
+
+def test_retries_that_harm_nobody_are_not_told() -> None:
+    """What is asked more often keeps up with it."""
+    assert not list(retry_storm(overloaded(asking({**CALM, "RETRIES": "40"}), errors=0)))
+
+
+def test_of_two_who_ask_more_often_none_is_picked() -> None:
+    """Which of them makes the load is for a person to say."""
+    storm = {**CALM, "RETRIES": "40"}
+    assert not list(retry_storm(overloaded(asking(storm), asking(storm, name="orders"))))

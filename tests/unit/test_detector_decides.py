@@ -6,6 +6,7 @@ import pytest
 
 from services.detector import decide
 from shared.analyzers.topology import Topology
+from shared.domain.cause import Cause, CauseCode
 from shared.domain.cluster import Kind, Object, Ref
 from shared.domain.events import Cleared, Quiet, Relapsed
 from shared.domain.health import Symptom
@@ -119,6 +120,34 @@ def test_a_second_best_cause_claims_nothing() -> None:
     """Only what an incident is about explains others."""
     incident = about(STOCK).but(causes=(a_cause(ref=STOCK), a_cause(ref=CART)))
     assert decide.home_of(group(CART, CART_IS_BROKEN), T0, CART_IS_BROKEN, [incident]) is None
+
+
+def test_two_that_have_the_same_best_cause_are_one() -> None:
+    """A caller that harms two things is found at the root of neither; of what is over it is no news."""
+    asks_too_much = a_cause(CauseCode.RETRY_STORM, ref=FRONT)
+    cart, stock = (about(ref).but(id=f"inc-{ref.name}", causes=(asks_too_much,)) for ref in (CART, STOCK))
+    home = decide.home_by_cause(cart, T0, [about(FRONT), stock])
+    assert home is not None
+    assert (home.incident, home.because) == (stock.id, f"both come of retry-storm of {FRONT}")
+    over = stock.but(state=State.RESOLVED, updated_at=T0)
+    assert decide.home_by_cause(cart, T0 + timedelta(seconds=1), [over]) is None
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ((), ()),
+        ((a_cause(CauseCode.CRASH_LOOP, ref=FRONT),), (a_cause(CauseCode.CRASH_LOOP, ref=CART),)),
+        ((a_cause(CauseCode.CRASH_LOOP, ref=FRONT),), (a_cause(ref=CART), a_cause(CauseCode.CRASH_LOOP, ref=FRONT))),
+        ((a_cause(CauseCode.RECENT_ROLLOUT, ref=FRONT),), (a_cause(CauseCode.RECENT_ROLLOUT, ref=FRONT),)),
+    ],
+    ids=["no cause", "another object", "a second best one", "its timing alone"],
+)
+def test_what_may_have_another_cause_stays_an_incident_of_its_own(
+    mine: tuple[Cause, ...], theirs: tuple[Cause, ...]
+) -> None:
+    """Two faults at once are two."""
+    assert decide.home_by_cause(about(CART).but(causes=mine), T0, [about(STOCK).but(causes=theirs)]) is None
 
 
 def test_what_depends_on_the_fault_and_looks_well_belongs_to_it() -> None:

@@ -68,6 +68,7 @@ def test_the_built_in_runbooks_are_these() -> None:
             CauseCode.ROLLOUT_STUCK,
             CauseCode.MEMORY_USE_GROWN,
             CauseCode.CONNECTIONS_EXHAUSTED,
+            CauseCode.RETRY_STORM,
         ),
         "serve-dialled-port": (CauseCode.SERVICE_PORT_MISMATCH,),
         "scale-deployment": (CauseCode.CPU_SATURATED, CauseCode.SCALED_TOO_LOW),
