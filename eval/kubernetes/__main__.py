@@ -51,8 +51,10 @@ def up_(
         _say(f"it did not come up; its logs are in {places.logs}; `python -m eval.kubernetes down` removes it")
         raise
     _say(f"ready after {clock.monotonic_s() - began_s:.1f} s")
-    _say(f"  look   {sys.executable} -m eval.kubernetes exec kubectl get pods --all-namespaces")
-    _say("  end    make cluster-down")
+    which = "" if name == DEFAULT else f" --name {name}"
+    _say(f"  look   {sys.executable} -m eval.kubernetes exec{which} kubectl get pods --all-namespaces")
+    if name == DEFAULT:  # another ends with what it is up for
+        _say("  end    make cluster-down")
 
 
 @app.command("down", epilog="Example: python -m eval.kubernetes down")

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from shared.analyzers.registry import findings
+from shared.analyzers.unhealthy import unwell, why_unwell
 from shared.domain.cause import Cause
 from shared.domain.change import Patch
 from shared.domain.cluster import HOLD, Kind, Object, Ref
@@ -268,11 +269,13 @@ def judge(  # noqa: PLR0913 - each is one independent piece of the evidence
 def seen_gone(cause: Cause, snapshot: Snapshot) -> bool:
     """What could not be read may still show the cause; only a node's own cause hides where nodes may not be listed.
 
-    What only log lines showed is not gone where nobody could listen.
+    What only log lines showed is not gone where nobody could listen, and what is known by whom it makes ill is not gone
+    before that one is well: its analyzer has nothing to say either once the change that it suspected is taken back.
     """
     unread = {part.kind for part in snapshot.unread} - ({Kind.NODE} - {cause.object.kind})
     unheard = cause.heard and (not snapshot.logs or snapshot.unheard)
-    return not unread and not unheard and not any(cause.is_same(finding) for finding in findings(snapshot))
+    felt = cause.felt_by is not None and why_unwell(cause.felt_by, unwell(snapshot), snapshot) is not None
+    return not unread and not unheard and not felt and not any(cause.is_same(finding) for finding in findings(snapshot))
 
 
 def _deadline_of(transaction: Transaction, settled: Sequence[Health], now: datetime, pace: float) -> datetime:

@@ -64,6 +64,10 @@ HEARD: Final = frozenset(
 """Causes that only log lines show: where nobody listened, they are not gone."""
 
 
+MEASURED: Final = frozenset({CauseCode.SLOW_DEPENDENCY})
+"""Causes that only show in how a workload does: beside what is worse with it they are not named, and yet not gone."""
+
+
 class EvidenceSource(StrEnum):
     """Where a piece of evidence can be looked up."""
 
@@ -110,6 +114,11 @@ class Cause(Finding):
     @property
     def heard(self) -> bool:
         return self.code in HEARD
+
+    @property
+    def felt_by(self) -> Ref | None:
+        """Who is ill as long as it lasts; None where its own evidence says so."""
+        return self.harms or (self.object if self.code in MEASURED else None)
 
     def is_same(self, finding: Finding) -> bool:
         return (self.code, self.object) == (finding.code, finding.object)

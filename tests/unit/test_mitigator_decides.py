@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.mitigator import decide
-from shared.domain.cause import CauseCode
+from shared.domain.cause import Cause, CauseCode
 from shared.domain.change import Evict
 from shared.domain.cluster import HOLD, Kind
 from shared.domain.events import (
@@ -17,7 +17,7 @@ from shared.domain.events import (
     UndoRequested,
     UndoWhy,
 )
-from shared.domain.health import Health, Symptom
+from shared.domain.health import Health, Symptom, Traffic
 from shared.domain.ids import IncidentId, TransactionId
 from shared.domain.incident import Incident, State
 from shared.domain.policy import Mode, Policy
@@ -64,6 +64,21 @@ def test_what_only_log_lines_showed_is_not_gone_where_nobody_could_listen() -> N
     assert not decide.seen_gone(cause, shop)
     assert not decide.seen_gone(cause, shop.but(logs=silence, unheard=("shop/cart-1-b/main",)))
     assert decide.seen_gone(a_cause(CauseCode.CRASH_LOOP), shop)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        a_cause(CauseCode.RETRY_STORM, ref=a_ref("front")).but(harms=a_ref("cart")),
+        a_cause(CauseCode.SLOW_DEPENDENCY, ref=a_ref("cart")),
+    ],
+    ids=["by whom it harms", "by how it does"],
+)
+def test_what_is_known_by_who_is_ill_is_not_gone_before_that_one_is_well(cause: Cause) -> None:
+    """That nobody suspects it any more, since the change was taken back or there is worse, proves nothing."""
+    ill = a_snapshot(a_workload(), a_workload("front")).but(recent={"shop/cart": Traffic(requests=100, errors=30)})
+    assert not decide.seen_gone(cause, ill)
+    assert decide.seen_gone(cause, ill.but(recent={"shop/cart": Traffic(requests=100, errors=0)}))
 
 
 # --- which plan
