@@ -24,12 +24,14 @@ PLURALS: Final[Mapping[Kind, tuple[str, str]]] = {
 """Group and plural; all are `v1` since Kubernetes 1.21. A table instead of discovery: discovery costs six requests
 before the first answer, and its cache file is named after the host, so clusters behind one address would share it."""
 LABELS: Final = "/metadata/labels"
+WITH_WRITERS: Final = frozenset({Kind.DEPLOYMENT, Kind.SERVICE})
+"""Where managedFields tell whose the last rollout was, or the last port; elsewhere they are only most of the bytes."""
 
 
 def to_object(body: dict[str, Any], kind: Kind, cluster: ClusterName) -> Object:
     """Take over an object as the API server sent it; the body is kept, not copied."""
     metadata = body["metadata"]
-    if kind is not Kind.DEPLOYMENT:  # there they tell whose the last rollout was; elsewhere they are most of the bytes
+    if kind not in WITH_WRITERS:
         metadata.pop("managedFields", None)
     # Not validated: it was parsed from JSON a moment ago, and walking 5,000 pods again costs more than parsing them.
     return Object.model_construct(

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from shared.analyzers.dialled import ports_written
 from shared.domain.change import Edit, Evict, Patch, replace
 from shared.domain.cluster import MARK, Kind, Object, Ref
 from shared.domain.errors import ChangeConflict, ObjectMissing, ObjectMoved, WriteRefused
@@ -91,11 +93,28 @@ async def test_a_list_longer_than_a_page_is_read_whole(cluster: Cluster, place: 
 
 
 async def test_an_object_reads_the_same_alone_and_in_a_snapshot(cluster: Cluster, service: Ref) -> None:
-    """List items carry neither kind nor apiVersion; the adapter gives them theirs, and drops managedFields."""
+    """List items carry neither kind nor apiVersion; the adapter gives them theirs."""
     alone = await cluster.read(service)
     assert alone == (await cluster.snapshot()).find(service)
     assert (alone.at("/kind"), alone.at("/apiVersion")) == ("Service", "v1")
-    assert alone.at("/metadata/managedFields") is None
+
+
+async def test_a_snapshot_says_who_wrote_a_service_and_a_rollout_last(
+    cluster: Cluster, service: Ref, deployment: Ref, place: Place
+) -> None:
+    """And when, by the fields; of pods, which are most, it leaves that out."""
+    ports = [{"name": "http", "port": 8081, "targetPort": 8080}]
+    await place.edit(service, spec={"ports": ports})
+    snapshot = await cluster.snapshot({service.namespace})
+    seen = snapshot.service(service)
+    assert seen is not None
+    written = ports_written(seen)
+    assert written is not None
+    assert abs(snapshot.taken_at - written.at) < timedelta(minutes=10)
+    rolled_out = snapshot.deployment(deployment)
+    assert rolled_out is not None
+    assert rolled_out.object.at("/metadata/managedFields")
+    assert not any(pod.object.at("/metadata/managedFields") for pod in snapshot.pods)
 
 
 async def test_what_is_not_there_is_missing(cluster: Cluster, place: Place) -> None:
