@@ -113,7 +113,9 @@ def _pods(state_url: str) -> Job:
 def _containers(account: Account, state_url: str) -> Job:
     """By way of the API server, as one scrapes kubelets that nothing else reaches."""
     every = duration(_CONTAINERS_EVERY_S)
-    families = "container_cpu_usage_seconds_total|container_memory_working_set_bytes"
+    families = (
+        "container_cpu_(usage_seconds|cfs_periods|cfs_throttled_periods)_total|container_memory_working_set_bytes"
+    )
     return {
         "job_name": CONTAINERS,
         "honor_labels": True,

@@ -65,6 +65,9 @@ class Container:
     last: Obj | None = None
     cpu_s: float = 0.0
     use_ratio: float = 0.0
+    ran_s: float = 0.0
+    waited_s: float = 0.0
+    """How much of that it had to wait for CPU, as it may not use more."""
     readiness: Probe = field(default_factory=Probe)
     liveness: Probe = field(default_factory=Probe)
 

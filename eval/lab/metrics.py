@@ -12,6 +12,8 @@ from eval.lab.store import Store
 from eval.lab.traffic import CODES, Flow, Traffic, Where
 
 FAMILIES: Final = {
+    "container_cpu_cfs_periods_total": ("counter", "Number of elapsed enforcement period intervals."),
+    "container_cpu_cfs_throttled_periods_total": ("counter", "Number of throttled period intervals."),
     "container_cpu_usage_seconds_total": ("counter", "Cumulative cpu time consumed in seconds."),
     "container_memory_working_set_bytes": ("gauge", "Current working set in bytes."),
     "http_request_duration_seconds": ("summary", "How long the mesh waited for a service's answer."),
@@ -26,6 +28,8 @@ FAMILIES: Final = {
     "kube_pod_status_ready": ("gauge", "Whether the pod is ready to serve requests."),
 }
 """Type and help of every family, as its exporter words it."""
+PERIODS_A_SECOND: Final = 10
+"""The kernel shares out CPU in periods of a tenth of a second."""
 _PART: Final = re.compile(r"_(?:sum|count)$")
 
 
@@ -140,6 +144,9 @@ class Exporter:
                 )
                 # Samples carry the wall's time: without the pace a core would work `pace` seconds a second.
                 yield "container_cpu_usage_seconds_total", pairs, container.cpu_s / self._pace
+                periods = PERIODS_A_SECOND / self._pace
+                yield "container_cpu_cfs_periods_total", pairs, float(int(container.ran_s * periods))
+                yield "container_cpu_cfs_throttled_periods_total", pairs, float(int(container.waited_s * periods))
                 memory = float(int(container.memory_mib(now_s) * quantity.MIB))
                 yield "container_memory_working_set_bytes", pairs, memory
 

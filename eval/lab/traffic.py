@@ -160,6 +160,8 @@ class Traffic:
         use = min(1.0, share / capacity) if capacity else 1.0
         container.cpu_s += container.cores * use * dt_s
         container.use_ratio = use
+        container.ran_s += dt_s
+        container.waited_s += dt_s if share > capacity else 0.0
         broken = served * (image.error_ratio + BACKGROUND_ERROR_RATIO)
         calls = self._call(instance, served, now_s)
         fine = served - broken

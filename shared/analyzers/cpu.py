@@ -15,6 +15,8 @@ class CpuUse(NamedTuple):
     pods: int
     used_cores: float
     limit_cores: float
+    starved: bool
+    """Whether half of the pods or more do little but wait for CPU."""
 
     @property
     def ratio(self) -> float:
@@ -25,13 +27,18 @@ def cpu_use(deployment: Deployment, snapshot: Snapshot) -> CpuUse | None:
     """Measure a Deployment's ready pods; None where use or limit of more than half of them is not known."""
     ready = [pod for pod in snapshot.pods_of(deployment) if pod.ready]
     known = [
-        (snapshot.usage[key].cpu_cores, limit)
+        (snapshot.usage[key], limit)
         for pod in ready
         if (key := f"{pod.ref.namespace}/{pod.metadata.name}") in snapshot.usage and (limit := _limit(pod)) is not None
     ]
     if not known or 2 * len(known) < len(ready):
         return None
-    return CpuUse(len(known), sum(used for used, _ in known), sum(limit for _, limit in known))
+    return CpuUse(
+        pods=len(known),
+        used_cores=sum(used.cpu_cores for used, _ in known),
+        limit_cores=sum(limit for _, limit in known),
+        starved=2 * sum(used.starved for used, _ in known) >= len(known),
+    )
 
 
 def is_unmeasured(deployment: Deployment, snapshot: Snapshot) -> bool:

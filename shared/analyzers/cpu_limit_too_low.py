@@ -1,7 +1,6 @@
 """A CPU limit that the work does not fit into."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from shared.analyzers.cpu import SATURATED_RATIO, CpuUse, cpu_use
 from shared.analyzers.crash_loop import AFTER_A_CHANGE
@@ -13,8 +12,6 @@ from shared.domain.objects import Container, Deployment, ReplicaSet, quantity
 from shared.domain.path import join
 from shared.domain.revisions import current_revision, known_good, rolled_out_at
 from shared.domain.snapshot import Snapshot
-
-_YOUNG_RATIO: Final = 0.4
 
 
 def cpu_limit_too_low(snapshot: Snapshot) -> Iterator[Finding]:
@@ -32,14 +29,15 @@ def cpu_limit_too_low(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _at_its_end(deployment: Deployment, use: CpuUse, snapshot: Snapshot) -> bool:
-    """Whether it uses nearly all, or half of it by a rate that is young, while it is slow or fails.
+    """Whether it uses nearly all, or does little but wait for more while it is slow or fails.
 
-    A rate over a minute says of a pod that is half a minute old and uses all it may that it uses half.
+    A rate over a minute says of a pod that is half a minute old and uses all it may that it uses half; that it had to
+    wait shows at once.
     """
     if use.ratio >= SATURATED_RATIO:
         return True
     slow = slow_services(snapshot).keys() & {service.ref for service in snapshot.services_of(deployment)}
-    return use.ratio >= _YOUNG_RATIO and (bool(slow) or failing_ratio(deployment, snapshot) > 0)
+    return use.starved and (bool(slow) or failing_ratio(deployment, snapshot) > 0)
 
 
 def _is_new(deployment: Deployment, snapshot: Snapshot) -> bool:

@@ -19,13 +19,13 @@ def slow_services(snapshot: Snapshot) -> Mapping[Ref, Latency]:
         service.ref: latency
         for service in snapshot.services
         if (latency := snapshot.latency.get(f"{service.ref.namespace}/{service.metadata.name}")) is not None
-        and _enough(f"{service.ref.namespace}/{service.metadata.name}", snapshot)
+        and _enough(service.ref, snapshot)
         and latency.now_s >= SLOWER * latency.before_s
         and latency.excess_s >= LEAST_EXCESS_S
     }
 
 
-def _enough(service: str, snapshot: Snapshot) -> bool:
+def _enough(service: Ref, snapshot: Snapshot) -> bool:
     """Whether an average of its recent requests says anything."""
-    recent = snapshot.recent.get(service)
+    recent = snapshot.credible(service)
     return recent is not None and recent.requests >= LEAST_REQUESTS

@@ -30,7 +30,7 @@ def errs(service: Service, snapshot: Snapshot) -> bool:
 
 
 def _ratio(service: Service, snapshot: Snapshot) -> float:
-    recent = snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")
+    recent = snapshot.credible(service.ref)
     if recent is None or recent.requests < ERRING_REQUESTS or recent.error_ratio < ERRING_RATIO:
         return 0.0
     return recent.error_ratio

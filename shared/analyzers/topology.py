@@ -8,6 +8,7 @@ from typing import Final, Self
 import networkx as nx
 
 from shared.analyzers.addresses import services_named
+from shared.analyzers.cpu import cpu_use
 from shared.analyzers.gray import gray_nodes
 from shared.analyzers.unhealthy import Unwell, unwell
 from shared.domain.cluster import Kind, Ref
@@ -100,8 +101,22 @@ class Topology:
                 return self._root(ref, way)
         if (nearest := self._nearest_unwell(ref)) is not None:
             return self._root(ref, (*self.way(ref, nearest)[:-1], *self._deepest_unwell_way(nearest)))
+        if (witness := self._starved_caller(ref)) is not None:
+            root = self.root_of(witness).ref
+            return Root(ref=root, because=f"only {witness} may see it unhealthy, which has no CPU left to see it well")
         root = self._workload_under(ref)
         return Root(ref=root, because=f"nothing at or downstream of {ref} is visibly unhealthy")
+
+    def _starved_caller(self, ref: Ref) -> Ref | None:
+        """Who calls it, is unwell and has no CPU left: to such a one whatever it calls seems slow."""
+        fronts = [ref] if ref.kind is Kind.SERVICE else self._fronts_of(ref)
+        found = (caller for front in fronts for caller in self.callers(front) if caller in self.unwell)
+        return next((caller for caller in found if self._is_starved(caller)), None)
+
+    def _is_starved(self, ref: Ref) -> bool:
+        deployment = self.snapshot.deployment(ref)
+        use = None if deployment is None else cpu_use(deployment, self.snapshot)
+        return use is not None and use.starved
 
     def only_root_in(self, namespace: str) -> Root | None:
         """Name what explains all that is unhealthy in a namespace; None if nothing does, or no one thing."""

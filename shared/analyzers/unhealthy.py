@@ -101,7 +101,7 @@ def _service(service: Service, measured: _Measured, snapshot: Snapshot) -> Unwel
 
 def _by_measure(service: Service, slow: Mapping[Ref, Latency], snapshot: Snapshot) -> Unwell | None:
     """What its requests show: errors and waiting, which may be what a fault elsewhere does to it."""
-    recent = snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")
+    recent = snapshot.credible(service.ref)
     if recent is not None and errs(service, snapshot):
         return Unwell(f"{recent.error_ratio:.0%} of its recent requests failed", own=False, structural=False)
     if (latency := slow.get(service.ref)) is not None:

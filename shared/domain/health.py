@@ -37,6 +37,10 @@ class Traffic(Frozen):
         """Between 0 and 1: errors are asked for a moment after requests, and may be a scrape ahead of them."""
         return min(1.0, self.errors / self.requests) if self.requests > 0 else 0.0
 
+    def without(self, others: "Traffic") -> "Traffic":
+        """What is left when some of it does not count."""
+        return Traffic(requests=max(0.0, self.requests - others.requests), errors=max(0.0, self.errors - others.errors))
+
     def since(self, earlier: "Traffic") -> "Traffic":
         """What was counted since an earlier reading; a counter that fell was reset, and counts from zero."""
         if self.requests < earlier.requests:

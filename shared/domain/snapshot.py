@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import AwareDatetime
 
@@ -26,11 +26,21 @@ from shared.domain.objects import (
 AnyView = TypeVar("AnyView", bound=View)
 
 
+STARVED: Final = 0.5
+"""Who has to wait in so many of its CPU periods does little but wait."""
+
+
 class Usage(Frozen):
     """What a pod uses: cores as a rate over the metrics window, bytes of working set."""
 
     cpu_cores: float
     memory_bytes: float
+    throttled: float = 0.0
+    """The part of its CPU periods in which it had to wait for the next; 0 also where nobody measures that."""
+
+    @property
+    def starved(self) -> bool:
+        return self.throttled >= STARVED
 
 
 class Unread(Frozen):
@@ -51,10 +61,12 @@ class Snapshot(Frozen):
     """Request counters by Service, since they began."""
     recent: dict[str, Traffic] = {}
     """What those counters grew by within the metrics window that ends now."""
+    doubtful: dict[str, Traffic] = {}
+    """What of that only pods counted that have no CPU left: to them whatever they call seems slow, or not to answer."""
     usage: dict[str, Usage] = {}
     """By pod."""
     latency: dict[str, Latency] = {}
-    """How long answers take, by Service; only where it was measured both lately and before."""
+    """How long answers take, by Service, as who has CPU left measured it both lately and before."""
     logs: dict[str, tuple[str, ...]] = {}
     """What containers wrote lately, by `namespace/pod/container`: of suspects only, nobody reads them all."""
     unheard: tuple[str, ...] = ()
@@ -123,6 +135,12 @@ class Snapshot(Frozen):
             ),
             None,
         )
+
+    def credible(self, service: Ref) -> Traffic | None:
+        """The recent requests to a Service, but for those that only a doubtful witness counted; None if nobody did."""
+        key = f"{service.namespace}/{service.name}"
+        counted, doubtful = self.recent.get(key), self.doubtful.get(key)
+        return counted if counted is None or doubtful is None else counted.without(doubtful)
 
     def deployment(self, ref: Ref) -> Deployment | None:
         return self._deployments_by_ref.get(ref)

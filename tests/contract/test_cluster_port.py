@@ -103,7 +103,7 @@ async def test_a_snapshot_says_who_wrote_a_service_and_a_rollout_last(
     cluster: Cluster, service: Ref, deployment: Ref, place: Place
 ) -> None:
     """And when, by the fields; of pods, which are most, it leaves that out."""
-    ports = [{"name": "http", "port": 8081, "targetPort": 8080}]
+    ports: Json = [{"name": "http", "port": 8081, "targetPort": 8080}]
     await place.edit(service, spec={"ports": ports})
     snapshot = await cluster.snapshot({service.namespace})
     seen = snapshot.service(service)

@@ -18,6 +18,8 @@ from tests.contract.place import Watched, before_prometheus, in_the_lab
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ABOUT_A_CONTAINER: Final = {"namespace", "pod", "container"}
 FAMILIES: Final = {
+    "container_cpu_cfs_periods_total": ABOUT_A_CONTAINER,
+    "container_cpu_cfs_throttled_periods_total": ABOUT_A_CONTAINER,
     "container_cpu_usage_seconds_total": ABOUT_A_CONTAINER,
     "container_memory_working_set_bytes": ABOUT_A_CONTAINER,
     "http_requests_total": {"namespace", "service", "code"},
@@ -115,6 +117,18 @@ async def test_what_pods_use_is_known_by_pod(watched: Watched, metrics: Metrics)
             return used.keys() >= wanted and all(used[pod] > 0 for pod in wanted)
 
         await watched.place.until(is_measured)
+
+
+async def test_how_often_pods_wait_for_cpu_is_known(watched: Watched, metrics: Metrics) -> None:
+    """As a part of their periods, between none and all."""
+    namespace = watched.place.namespace
+
+    async def is_measured() -> bool:
+        found = await metrics.query(enrich.throttled(watched.window_s))
+        waits = [one.value for one in found if one.labels["namespace"] == namespace and one.labels["pod"]]
+        return bool(waits) and all(0 <= each <= 1 for each in waits)
+
+    await watched.place.until(is_measured)
 
 
 async def test_a_series_follows_its_object_and_goes_with_it(watched: Watched, metrics: Metrics) -> None:

@@ -380,12 +380,12 @@ def test_without_a_limit_nothing_is_saturated() -> None:
 # --- cpu-limit-too-low
 
 
-def throttled(cores: float = 0.05, **rollout: Any) -> Snapshot:
+def throttled(cores: float = 0.05, waiting: float = 0.0, **rollout: Any) -> Snapshot:
     """A workload whose CPU limit went from half a core to a twentieth, with its pods at this use."""
     before, after = a_template(cpu_limit="500m"), a_template(cpu_limit="50m")
     made = a_rollout(**{"before": before, "after": after, **rollout})
-    usage = {f"shop/cart-2-{letter}": Usage(cpu_cores=cores, memory_bytes=1) for letter in "abc"}
-    return a_snapshot(made.objects, made.pods(), usage=usage)
+    used = Usage(cpu_cores=cores, memory_bytes=1, throttled=waiting)
+    return a_snapshot(made.objects, made.pods(), usage={f"shop/cart-2-{letter}": used for letter in "abc"})
 
 
 def test_a_cpu_limit_that_a_rollout_lowered_below_what_is_used() -> None:
@@ -395,9 +395,9 @@ def test_a_cpu_limit_that_a_rollout_lowered_below_what_is_used() -> None:
     assert [each.value for each in found.evidence[1:]] == ["50m", "500m"]
 
 
-def test_a_rate_that_is_young_counts_while_requests_fail() -> None:
-    """Half of the limit, by a rate over twice the pods' age, is all of it."""
-    failing = throttled(cores=0.025).but(recent={"shop/cart": Traffic(requests=100, errors=30)})
+def test_who_does_little_but_wait_for_cpu_counts_while_requests_fail() -> None:
+    """A rate over twice the pods' age shows half of what they use, and that they had to wait shows at once."""
+    failing = throttled(cores=0.025, waiting=0.9).but(recent={"shop/cart": Traffic(requests=100, errors=30)})
     shown = failing.but(objects=(*failing.objects, a_service()))
     assert only(cpu_limit_too_low(shown)).code is CauseCode.CPU_LIMIT_TOO_LOW
     assert not list(cpu_limit_too_low(shown.but(recent={"shop/cart": Traffic(requests=100, errors=0)})))
@@ -407,10 +407,11 @@ def test_a_rate_that_is_young_counts_while_requests_fail() -> None:
     "snapshot",
     [
         throttled(cores=0.02),
+        throttled(cores=0.02, waiting=0.9),  # and yet no request fails or takes longer
         throttled(at=LONG_AGO),
         throttled(before=a_template(cpu_limit="50m"), after=a_template(cpu_limit="50m", image="x:2")),
     ],
-    ids=["room-left", "lowered-long-ago", "never-higher"],
+    ids=["room-left", "in-bursts", "lowered-long-ago", "never-higher"],
 )
 def test_a_limit_that_is_not_to_blame(snapshot: Snapshot) -> None:
     """It is not used up, or was enough for long, or was never higher: that is load, if anything."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from shared.adapters.system import SystemClock
+from shared.domain.cluster import Kind
 from shared.domain.errors import MetricsUnavailable
 from shared.domain.health import Latency, Traffic
 from shared.domain.snapshot import Usage
@@ -17,10 +18,12 @@ from shared.measure.enrich import (
     cpu_cores,
     recent_requests,
     requests,
+    said_by,
+    throttled,
     with_metrics,
 )
 from shared.ports.metrics import Metrics, Series
-from shared.testing.builders import a_snapshot, a_workload
+from shared.testing.builders import a_ref, a_snapshot, a_workload
 
 NOW = SystemClock().now()
 WINDOW_S = 60.0
@@ -75,6 +78,26 @@ async def test_counters_their_recent_growth_and_use_come_by_name() -> None:
         "CPU and memory metrics of 1 Pods",
     )
     assert snapshot.objects == SHOP.objects
+
+
+async def test_what_pods_without_cpu_say_of_others_is_set_apart() -> None:
+    """Who waits in most of its CPU periods finds everybody slow: of how long answers take it is not asked at all."""
+    starved = said_by(COUNTED, ["cart-1-a"])
+    others_say = average_s(WINDOW_S, but=["cart-1-a"])
+    answers = {throttled(WINDOW_S): {POD: 0.8}, recent_requests(starved, WINDOW_S): {CART: 20.0}}
+    failed = {recent_requests(said_by(FAILED, ["cart-1-a"]), WINDOW_S): {CART: 5.0}, others_say: {CART: 0.03}}
+    snapshot = await with_metrics(SHOP, Answers({**HEALTHY, **answers, **failed}), WINDOW_S)
+    assert snapshot.usage["shop/cart-1-a"].starved
+    assert snapshot.doubtful == {"shop/cart": Traffic(requests=20.0, errors=5.0)}
+    assert snapshot.credible(a_ref("cart", Kind.SERVICE)) == Traffic(requests=40.0, errors=1.0)
+    assert snapshot.latency["shop/cart"].now_s == 0.03
+
+
+def test_what_certain_pods_say_is_a_selector() -> None:
+    """What comes of no pod, a mesh's or the users' own count, is everybody else's."""
+    assert said_by(COUNTED, ["a", "b"]) == 'http_requests_total{pod=~"a|b"}'
+    assert said_by(FAILED, ["a"], but=True) == 'http_requests_total{code=~"5..",pod!~"a"}'
+    assert said_by(COUNTED, []) == COUNTED
 
 
 async def test_a_service_that_never_failed_has_no_errors() -> None:

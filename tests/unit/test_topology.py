@@ -7,6 +7,7 @@ import pytest
 from shared.analyzers.topology import Topology
 from shared.domain.cluster import Kind, Object, Ref
 from shared.domain.health import Traffic
+from shared.domain.snapshot import Usage
 from shared.testing.builders import (
     a_deployment,
     a_node,
@@ -122,6 +123,39 @@ def test_failing_requests_lead_to_the_workload_that_nothing_below_explains() -> 
     names = ("edge", "left", "long", "and-on", "deep")
     topology = erring(quiet, **dict.fromkeys(names, 20.0))
     assert {topology.root_of(a_ref(name)).ref for name in names} == {a_ref("deep")}
+
+
+def starving(name: str, **errors: float) -> Topology:
+    """A front that calls two others, in one of which nearly every period of CPU is waited for."""
+    fine = a_snapshot(calls("front", "left:80", "right:80"), calls("left", "deep:80"), calls("right"), calls("deep"))
+    limited = {"spec": {"containers": [{"name": "main", "resources": {"limits": {"cpu": "10m"}}}]}}
+    pods = [seen.but(body={**seen.body, **limited}) for seen in fine.objects if seen.ref.kind is Kind.POD]
+    others = [seen for seen in fine.objects if seen.ref.kind is not Kind.POD]
+    waits = Usage(cpu_cores=0.004, memory_bytes=1, throttled=0.9)
+    counted = Traffic(requests=100, errors=30)
+    return Topology.of(
+        fine.but(
+            objects=(*others, *pods),
+            usage={f"shop/{name}-1-{index}": waits for index in range(2)},
+            recent={f"shop/{each}": counted.but(errors=count) for each, count in errors.items()},
+            doubtful={"shop/deep": counted} if name == "left" else {},
+        )
+    )
+
+
+def test_who_has_no_cpu_left_is_no_witness_against_those_it_calls() -> None:
+    """To it whatever it calls seems not to answer: the root is where it is seen by others to fail."""
+    topology = starving("left", front=30, left=30, deep=30)
+    roots = {name: topology.root_of(a_ref(name)) for name in ("front", "left", "deep")}
+    assert {root.ref for root in roots.values()} == {a_ref("left")}
+    assert roots["deep"].because == f"only {a_ref('left')} may see it unhealthy, which has no CPU left to see it well"
+
+
+def test_what_others_see_fail_too_is_unhealthy_all_the_same() -> None:
+    """A starved witness takes nothing away from what is known otherwise; and one that is well is no root."""
+    seen_by_others = starving("right", front=30, left=30, deep=30)
+    assert seen_by_others.root_of(a_ref("left")).ref == a_ref("deep")
+    assert starving("left").root_of(a_ref("deep")).ref == a_ref("deep")
 
 
 def test_a_few_failing_requests_of_few_say_nothing() -> None:
