@@ -60,6 +60,10 @@ _ROWS: Final = (
     Kind("Job", "jobs", "batch", modelled=False),
     Kind("CronJob", "cronjobs", "batch", modelled=False),
     Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io", modelled=False),
+    *(
+        Kind(name, f"{name.lower()}s", "admissionregistration.k8s.io", namespaced=False, modelled=False)
+        for name in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+    ),
     Kind("Ingress", "ingresses", "networking.k8s.io", modelled=False),
 )
 

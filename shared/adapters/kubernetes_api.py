@@ -28,7 +28,7 @@ from shared.adapters.kubernetes_wire import (
 )
 from shared.adapters.system import SystemClock
 from shared.domain.change import Edit, Evict, Patch
-from shared.domain.cluster import CLUSTER_SCOPED, MARK_POINTER, Kind, Object, Ref
+from shared.domain.cluster import CLUSTER_SCOPED, COREFILE, MARK_POINTER, Kind, Object, Ref
 from shared.domain.errors import (
     ChangeConflict,
     ClusterForbidden,
@@ -51,9 +51,14 @@ IN_A_SNAPSHOT: Final = (
     Kind.ENDPOINT_SLICE,
     Kind.EVENT,
     Kind.RESOURCE_QUOTA,
+    Kind.NETWORK_POLICY,
+    Kind.VALIDATING_WEBHOOKS,
+    Kind.MUTATING_WEBHOOKS,
     Kind.NODE,
 )
-ONLY_EXPLAINING: Final = frozenset({Kind.RESOURCE_QUOTA})
+ONLY_EXPLAINING: Final = frozenset(
+    {Kind.RESOURCE_QUOTA, Kind.NETWORK_POLICY, Kind.CONFIG_MAP, Kind.VALIDATING_WEBHOOKS, Kind.MUTATING_WEBHOOKS}
+)
 """What only explains further what other objects show: where it may not be read, nothing is hidden."""
 PAGE_SIZE: Final = 500
 LIMITS: Final = (PAGE_SIZE, PAGE_SIZE, None)
@@ -142,6 +147,8 @@ class KubernetesCluster:
                     for kind in IN_A_SNAPSHOT
                     for namespace in ([None] if kind in CLUSTER_SCOPED else scopes)
                 ]
+                if namespaces is None or COREFILE[0] in namespaces:
+                    tasks.append(group.create_task(self._corefile(slots)))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed.exceptions[0].__cause__
         listed = [task.result() for task in tasks]
@@ -167,6 +174,18 @@ class KubernetesCluster:
                 return _Listed(kind, namespace, objects=await self._list(kind, namespace))
             except (ClusterForbidden, ObjectMissing) as refused:  # 404: this server does not serve the resource
                 return _Listed(kind, namespace, refused=refused)
+
+    async def _corefile(self, slots: asyncio.Semaphore) -> _Listed:
+        """What the cluster's DNS is told. Many a cluster has another DNS: then there is none."""
+        namespace, name = COREFILE
+        async with slots:
+            try:
+                seen = await self.read(Ref(cluster=self._cluster, kind=Kind.CONFIG_MAP, namespace=namespace, name=name))
+            except ObjectMissing:
+                return _Listed(Kind.CONFIG_MAP, namespace)
+            except ClusterForbidden as refused:
+                return _Listed(Kind.CONFIG_MAP, namespace, refused=refused)
+            return _Listed(Kind.CONFIG_MAP, namespace, objects=(seen,))
 
     async def _list(self, kind: Kind, namespace: str | None) -> tuple[Object, ...]:
         *but_the_last, last = LIMITS
@@ -370,9 +389,10 @@ def _in_words(listed: list[_Listed], scopes: Sequence[str | None]) -> list[str]:
         parts = [part for part in listed if part.kind is kind]
         if any(part.refused is None for part in parts):
             where = "" if kind in CLUSTER_SCOPED else f" in {everywhere}"
-            words.append(f"{sum(len(part.objects) for part in parts)} {kind}s{where}")
+            words.append(f"{sum(len(part.objects) for part in parts)} {kind.plural}{where}")
+    words.extend(str(seen.ref) for part in listed if part.kind is Kind.CONFIG_MAP for seen in part.objects)
     words.extend(
-        f"{'done without' if part.kind in ONLY_EXPLAINING else 'not read'}: {part.kind}s ({part.refused})"
+        f"{'done without' if part.kind in ONLY_EXPLAINING else 'not read'}: {part.kind.plural} ({part.refused})"
         for part in listed
         if part.refused is not None
     )

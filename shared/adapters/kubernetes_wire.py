@@ -17,6 +17,10 @@ PLURALS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.SERVICE: ("", "services"),
     Kind.EVENT: ("", "events"),
     Kind.RESOURCE_QUOTA: ("", "resourcequotas"),
+    Kind.CONFIG_MAP: ("", "configmaps"),
+    Kind.VALIDATING_WEBHOOKS: ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    Kind.MUTATING_WEBHOOKS: ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    Kind.NETWORK_POLICY: ("networking.k8s.io", "networkpolicies"),
     Kind.ENDPOINT_SLICE: ("discovery.k8s.io", "endpointslices"),
     Kind.DEPLOYMENT: ("apps", "deployments"),
     Kind.REPLICA_SET: ("apps", "replicasets"),
@@ -24,8 +28,9 @@ PLURALS: Final[Mapping[Kind, tuple[str, str]]] = {
 """Group and plural; all are `v1` since Kubernetes 1.21. A table instead of discovery: discovery costs six requests
 before the first answer, and its cache file is named after the host, so clusters behind one address would share it."""
 LABELS: Final = "/metadata/labels"
-WITH_WRITERS: Final = frozenset({Kind.DEPLOYMENT, Kind.SERVICE})
-"""Where managedFields tell whose the last rollout was, or the last port; elsewhere they are only most of the bytes."""
+WITH_WRITERS: Final = frozenset({Kind.DEPLOYMENT, Kind.SERVICE, Kind.NETWORK_POLICY, Kind.CONFIG_MAP})
+"""Where managedFields tell what somebody wrote lately, and who: a rollout, a port; elsewhere they are only most of the
+bytes."""
 
 
 def to_object(body: dict[str, Any], kind: Kind, cluster: ClusterName) -> Object:

@@ -1,7 +1,7 @@
 """Which Services a pod template's environment names, and at which ports."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -9,6 +9,9 @@ from shared.domain.objects import Deployment, PodTemplate
 
 _BETWEEN: Final = re.compile(r"[\s,;|]+")
 _HOST_AND_PORT: Final = re.compile(r"(?P<host>[a-z0-9]([a-z0-9.-]*[a-z0-9])?):(?P<port>\d{1,5})(/.*)?")
+_IN_A_DOMAIN: Final = re.compile(
+    r"(?<![\w.-])[a-z0-9-]+\.[a-z0-9-]+\.svc\.([a-z0-9-]+(?:\.[a-z0-9-]+)*)", re.IGNORECASE
+)
 _USUAL: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
@@ -35,11 +38,25 @@ def services_in(value: str, namespace: str) -> Iterator[tuple[str, str]]:
         yield address.namespace, address.name
 
 
+def services_at(host: str, namespace: str) -> Iterator[tuple[str, str]]:
+    """Yield the same of a host's name alone."""
+    for address in _service(host, None, namespace):
+        yield address.namespace, address.name
+
+
 def addresses(template: PodTemplate, namespace: str) -> Iterator[Address]:
     """Yield each address in the environment, as a workload of that namespace resolves it."""
     for container in template.spec.containers:
         for variable in container.env:
             yield from _addresses_in(variable.value, namespace)
+
+
+def cluster_domains(deployments: Iterable[Deployment]) -> Iterator[str]:
+    """Yield what stands behind `name.namespace.svc.` in environments: what the cluster's names end with."""
+    for deployment in deployments:
+        for container in deployment.spec.template.spec.containers:
+            for variable in container.env:
+                yield from map(str.lower, _IN_A_DOMAIN.findall(variable.value))
 
 
 def _addresses_in(value: str, namespace: str) -> Iterator[Address]:

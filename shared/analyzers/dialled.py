@@ -1,11 +1,11 @@
 """At which ports Services are looked for by those who call them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
 from shared.analyzers.addresses import addresses
 from shared.analyzers.suspects import errs, failing_ratio
+from shared.analyzers.written import Written, last_written
 from shared.domain.cluster import Ref
 from shared.domain.objects import Deployment, Service
 from shared.domain.snapshot import Snapshot
@@ -13,15 +13,6 @@ from shared.domain.snapshot import Snapshot
 Dialled: TypeAlias = Mapping[int, Sequence[Deployment]]
 """By port, who has an address with it."""
 _HEADLESS: Final = "None"
-_LATELY: Final = timedelta(hours=1)
-"""An address that has led nowhere for longer, or nobody knows since when, is not what fails requests now."""
-
-
-class Written(NamedTuple):
-    """When somebody wrote something the last time, and who."""
-
-    at: datetime
-    manager: str
 
 
 def lost_ports(snapshot: Snapshot) -> Mapping[Ref, Dialled]:
@@ -61,7 +52,7 @@ def _fails(service: Service, dialled: Dialled, snapshot: Snapshot) -> bool:
     """Whether requests fail on either side of it since it changed, and nobody who calls it."""
     callers = [caller for who in dialled.values() for caller in who]
     written = ports_written(service)
-    if written is None or snapshot.taken_at - written.at > _LATELY:
+    if written is None or not written.lately(snapshot):
         return False
     if service.spec.cluster_ip == _HEADLESS or any(_dialled_before(each, service, snapshot) for each in callers):
         return False
@@ -76,13 +67,4 @@ def _dialled_before(caller: Deployment, service: Service, snapshot: Snapshot) ->
 
 def ports_written(service: Service) -> Written | None:
     """Who wrote a Service's ports last, as the API server keeps it; None where it does not say."""
-    return max(_writers(service), default=None)
-
-
-def _writers(service: Service) -> Iterator[Written]:
-    entries = service.object.at("/metadata/managedFields")
-    for entry in entries if isinstance(entries, list) else []:
-        fields = entry.get("fieldsV1") if isinstance(entry, dict) else None
-        spec = fields.get("f:spec") if isinstance(fields, dict) else None
-        if isinstance(entry, dict) and isinstance(spec, dict) and "f:ports" in spec and entry.get("time"):
-            yield Written(datetime.fromisoformat(str(entry["time"])), str(entry.get("manager", "")))
+    return last_written(service, "f:spec", "f:ports")

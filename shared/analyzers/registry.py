@@ -13,12 +13,15 @@ from shared.analyzers.cpu_saturated import cpu_saturated
 from shared.analyzers.crash_loop import crash_loop
 from shared.analyzers.credentials_refused import credentials_refused
 from shared.analyzers.dependency_address_wrong import dependency_address_wrong
+from shared.analyzers.dns_misconfigured import dns_misconfigured
+from shared.analyzers.dns_policy_wrong import dns_policy_wrong
 from shared.analyzers.image_pull_failed import image_pull_failed
 from shared.analyzers.init_container_hanging import init_container_hanging
 from shared.analyzers.limit_range_exceeded import limit_range_exceeded
 from shared.analyzers.liveness_probe_misconfigured import liveness_probe_misconfigured
 from shared.analyzers.memory_limit_too_low import memory_limit_too_low
 from shared.analyzers.memory_use_grown import memory_use_grown
+from shared.analyzers.network_policy_blocks import network_policy_blocks
 from shared.analyzers.node_gray_failure import node_gray_failure
 from shared.analyzers.port_conflict import port_conflict
 from shared.analyzers.quota_exceeded import quota_exceeded
@@ -39,6 +42,7 @@ from shared.analyzers.unhealthy_process import unhealthy_process
 from shared.analyzers.unschedulable import unschedulable
 from shared.analyzers.volume_claim_missing import volume_claim_missing
 from shared.analyzers.volume_claim_unbound import volume_claim_unbound
+from shared.analyzers.webhook_failing import webhook_failing
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.cluster import Ref
 from shared.domain.snapshot import Snapshot
@@ -56,12 +60,15 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     crash_loop,
     credentials_refused,
     dependency_address_wrong,
+    dns_misconfigured,
+    dns_policy_wrong,
     image_pull_failed,
     init_container_hanging,
     limit_range_exceeded,
     liveness_probe_misconfigured,
     memory_limit_too_low,
     memory_use_grown,
+    network_policy_blocks,
     node_gray_failure,
     port_conflict,
     quota_exceeded,
@@ -82,6 +89,7 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     unschedulable,
     volume_claim_missing,
     volume_claim_unbound,
+    webhook_failing,
 )
 
 

@@ -29,11 +29,7 @@ def _finding(service: Service, dialled: Dialled, snapshot: Snapshot) -> Finding:
         object=service.ref,
         evidence=(
             *(at(service, join("spec", "ports", port.key, "port")) for port in service.spec.ports[:3]),
-            *(
-                [seen(service, "/spec/ports", f"written by {written.manager} at {written.at:%FT%TZ}")]
-                if written
-                else []
-            ),
+            *([seen(service, "/spec/ports", str(written))] if written else []),
             *_addresses(service, dialled, snapshot),
         ),
         summary=f"{service.ref} is dialled at port {', '.join(map(str, sorted(dialled)))}, which it does not have",

@@ -8,9 +8,13 @@ from typing import Final, Self
 import networkx as nx
 
 from shared.analyzers.addresses import services_named
+from shared.analyzers.astray import astray
 from shared.analyzers.cpu import cpu_use
+from shared.analyzers.failing_webhooks import failing_webhooks
 from shared.analyzers.gray import gray_nodes
+from shared.analyzers.shut_out import shut_lately
 from shared.analyzers.unhealthy import Unwell, unwell
+from shared.analyzers.unserved_names import unserved_lately
 from shared.domain.cluster import Kind, Ref
 from shared.domain.frozen import Frozen
 from shared.domain.objects import Pod, ReplicaSet, Service
@@ -55,7 +59,11 @@ class Root(Frozen):
 
 @dataclass(frozen=True)
 class Topology:
-    """A graph of Deployments and Services, each with an edge to what it needs, and to a failing node under it."""
+    """A graph of Deployments and Services, each with an edge to what it needs.
+
+    And to what makes it look ill: a failing node under it, a workload that calls it in vain, a policy that keeps it
+    from others, a DNS that lost its zone, a webhook that nobody answers.
+    """
 
     snapshot: Snapshot
     graph: "nx.DiGraph[Ref]"
@@ -68,7 +76,7 @@ class Topology:
         graph.add_edges_from(
             (service.ref, behind) for service in snapshot.services for behind in _behind(service, snapshot)
         )
-        graph.add_edges_from((workload, gray.node.ref) for gray in gray_nodes(snapshot) for workload in gray.workloads)
+        graph.add_edges_from(_made_ill(snapshot))
         return cls(snapshot, graph)
 
     @cached_property
@@ -272,6 +280,22 @@ def _calls(snapshot: Snapshot) -> Iterator[tuple[Ref, Ref]]:
         for named in services_named(deployment):
             if (service := services.get(named)) is not None and service not in _own_services(deployment.ref, snapshot):
                 yield deployment.ref, service
+
+
+def _made_ill(snapshot: Snapshot) -> Iterator[tuple[Ref, Ref]]:
+    """From each workload to what makes it look ill although it does not call that."""
+    for gray in gray_nodes(snapshot):
+        yield from ((workload, gray.node.ref) for workload in gray.workloads)
+    for caller, found in astray(snapshot).items():  # requests that do not arrive are counted where they should have
+        for service in found.called:
+            yield from ((behind.ref, caller) for behind in snapshot.workloads_behind(service))
+    for kept in shut_lately(snapshot):
+        yield from ((side.ref, kept.policy.ref) for side in (kept.caller, kept.callee))
+    for webhook in failing_webhooks(snapshot):
+        if webhook.configuration is not None:
+            yield webhook.workload.ref, webhook.configuration.ref
+    if (dns := unserved_lately(snapshot)) is not None:
+        yield from ((harmed, dns.config.ref) for harmed in dns.harmed)
 
 
 def _own_services(ref: Ref, snapshot: Snapshot) -> set[Ref]:

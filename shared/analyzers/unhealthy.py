@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from shared.analyzers.astray import astray
 from shared.analyzers.cpu import SATURATED_RATIO, cpu_use
 from shared.analyzers.dialled import Dialled, lost_ports
+from shared.analyzers.failing_webhooks import failing_webhooks
 from shared.analyzers.gray import gray_nodes
 from shared.analyzers.pods import STUCK, live
 from shared.analyzers.ports import unserved_ports
+from shared.analyzers.shut_out import shut_lately
 from shared.analyzers.slow import slow_services
 from shared.analyzers.suspects import errs
+from shared.analyzers.unserved_names import unserved_lately
 from shared.domain.cluster import Ref
 from shared.domain.health import Latency
 from shared.domain.objects import Deployment, Service
@@ -39,7 +43,20 @@ def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
     services = {view.ref: found for view in snapshot.services if (found := _service(view, measured, snapshot))}
     said = dict(_through(services, snapshot))
     said |= services
+    said |= {
+        ref: Unwell("its pods do not ask the cluster's DNS for the Services they call") for ref in astray(snapshot)
+    }
     said |= {view.ref: found for view in snapshot.deployments if (found := sick(view, snapshot))}
+    said |= {
+        each.policy.ref: Unwell(f"it keeps {each.caller.ref} from {each.callee.ref}") for each in shut_lately(snapshot)
+    }
+    if (dns := unserved_lately(snapshot)) is not None:
+        said[dns.config.ref] = Unwell(f"the cluster's DNS serves no names of {', '.join(sorted(dns.domains))}")
+    said |= {
+        each.configuration.ref: Unwell(f"its webhook {each.name} cannot be called")
+        for each in failing_webhooks(snapshot)
+        if each.configuration is not None
+    }
     return said | {
         gray.node.ref: Unwell(
             f"{len(gray.failing)} of its {gray.pods} pods fail while their siblings elsewhere are well"

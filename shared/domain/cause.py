@@ -48,6 +48,10 @@ class CauseCode(StrEnum):
     CONNECTIONS_EXHAUSTED = "connections-exhausted"
     CERTIFICATE_EXPIRED = "certificate-expired"
     RETRY_STORM = "retry-storm"
+    DNS_POLICY_WRONG = "dns-policy-wrong"
+    NETWORK_POLICY_BLOCKS = "network-policy-blocks"
+    DNS_MISCONFIGURED = "dns-misconfigured"
+    WEBHOOK_FAILING = "webhook-failing"
 
 
 CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})

@@ -28,9 +28,20 @@ class Kind(StrEnum):
     DEPLOYMENT = "Deployment"
     REPLICA_SET = "ReplicaSet"
     RESOURCE_QUOTA = "ResourceQuota"
+    NETWORK_POLICY = "NetworkPolicy"
+    CONFIG_MAP = "ConfigMap"
+    VALIDATING_WEBHOOKS = "ValidatingWebhookConfiguration"
+    MUTATING_WEBHOOKS = "MutatingWebhookConfiguration"
+
+    @property
+    def plural(self) -> str:
+        """Several of them, in a sentence."""
+        return f"{self.removesuffix('y')}ies" if self.endswith("y") else f"{self}s"
 
 
-CLUSTER_SCOPED: Final = frozenset({Kind.NAMESPACE, Kind.NODE})
+COREFILE: Final = ("kube-system", "coredns")
+"""The one ConfigMap that is read: what the cluster's DNS is told, where kubeadm and most distributions keep it."""
+CLUSTER_SCOPED: Final = frozenset({Kind.NAMESPACE, Kind.NODE, Kind.VALIDATING_WEBHOOKS, Kind.MUTATING_WEBHOOKS})
 
 
 class Ref(Frozen):

@@ -159,11 +159,18 @@ class PodSpec(Part):
     node_name: str = ""
 
 
+class DnsConfig(Part):
+    nameservers: tuple[str, ...] = ()
+
+
 class TemplateSpec(PodSpec):
     """What is read of a template only: five thousand pods would say the same again."""
 
     volumes: tuple[Volume, ...] = ()
     node_selector: Mapping[str, str] = {}
+    host_network: bool = False
+    dns_policy: str = "ClusterFirst"
+    dns_config: DnsConfig | None = None
 
 
 class TemplateMetadata(Part):
@@ -319,6 +326,7 @@ class ServicePort(Part):
     port: int
     name: str = ""
     target_port: int | str | None = None
+    protocol: str = "TCP"
 
     @property
     def key(self) -> str:
@@ -392,6 +400,78 @@ class QuotaStatus(Part):
 class ResourceQuota(View):
     spec: QuotaSpec = QuotaSpec()
     status: QuotaStatus = QuotaStatus()
+
+
+class ConfigMap(View):
+    data: Mapping[str, str] = {}
+
+
+class Webhook(Part):
+    name: str
+
+
+class AdmissionWebhooks(View):
+    """A ValidatingWebhookConfiguration or a MutatingWebhookConfiguration."""
+
+    webhooks: tuple[Webhook, ...] | None = ()
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(webhook.name for webhook in self.webhooks or ())
+
+
+class LabelRequirement(Part):
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(Part):
+    match_labels: Mapping[str, str] = {}
+    match_expressions: tuple[LabelRequirement, ...] = ()
+
+
+class IpBlock(Part):
+    cidr: str = ""
+
+
+class NetworkPeer(Part):
+    """Who a rule is about: pods, of its own namespace unless it says of which, or addresses."""
+
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    ip_block: IpBlock | None = None
+
+
+class PolicyPort(Part):
+    """A port of pods, by number or by the name that they give it; without either, all of a protocol."""
+
+    port: int | str | None = None
+    end_port: int | None = None
+    protocol: str = "TCP"
+
+
+class NetworkRule(Part):
+    """Whom it lets through, on which ports; without peers everybody, without ports on all of them."""
+
+    peers: tuple[NetworkPeer, ...] | None = Field(default=None, validation_alias=AliasChoices("from", "to", "peers"))
+    ports: tuple[PolicyPort, ...] | None = None
+
+
+class NetworkPolicySpec(Part):
+    pod_selector: LabelSelector = LabelSelector()
+    policy_types: tuple[str, ...] | None = None
+    ingress: tuple[NetworkRule, ...] | None = None
+    egress: tuple[NetworkRule, ...] | None = None
+
+    @property
+    def directions(self) -> frozenset[str]:
+        """What it is about, as the server fills it in: always what comes in, and what goes out if it has rules."""
+        return frozenset(self.policy_types or ("Ingress", *(("Egress",) if self.egress else ())))
+
+
+class NetworkPolicy(View):
+    spec: NetworkPolicySpec = NetworkPolicySpec()
 
 
 class InvolvedObject(Part):

@@ -12,9 +12,12 @@ from shared.domain.frozen import Frozen
 from shared.domain.health import Latency, Traffic
 from shared.domain.ids import ClusterName
 from shared.domain.objects import (
+    AdmissionWebhooks,
+    ConfigMap,
     Deployment,
     EndpointSlice,
     Event,
+    NetworkPolicy,
     Node,
     Pod,
     ReplicaSet,
@@ -119,6 +122,19 @@ class Snapshot(Frozen):
         return self._views(Kind.RESOURCE_QUOTA, ResourceQuota)
 
     @cached_property
+    def network_policies(self) -> tuple[NetworkPolicy, ...]:
+        return self._views(Kind.NETWORK_POLICY, NetworkPolicy)
+
+    @cached_property
+    def config_maps(self) -> tuple[ConfigMap, ...]:
+        return self._views(Kind.CONFIG_MAP, ConfigMap)
+
+    @cached_property
+    def admission_webhooks(self) -> tuple[AdmissionWebhooks, ...]:
+        kinds = (Kind.VALIDATING_WEBHOOKS, Kind.MUTATING_WEBHOOKS)
+        return tuple(each for kind in kinds for each in self._views(kind, AdmissionWebhooks))
+
+    @cached_property
     def _by_ref(self) -> Mapping[Ref, Object]:
         return {seen.ref: seen for seen in self.objects}
 
@@ -129,7 +145,7 @@ class Snapshot(Frozen):
         """Why these kinds could not all be read in a namespace; None if they were."""
         return next(
             (
-                f"{part.kind}s could not be read ({part.reason})"
+                f"{part.kind.plural} could not be read ({part.reason})"
                 for part in self.unread
                 if part.kind in kinds and part.namespace in (None, namespace)
             ),

@@ -19,10 +19,10 @@ class Cluster(Protocol):
     def name(self) -> ClusterName: ...
 
     async def snapshot(self, namespaces: Collection[str] | None = None) -> Snapshot:
-        """Read what diagnosis looks at in these namespaces (None: all), and the Nodes.
+        """Read what diagnosis looks at in these namespaces (None: all), the Nodes, and who is asked at admission.
 
-        Deployments, ReplicaSets, Pods, Services, EndpointSlices, Events and ResourceQuotas, each list in one consistent
-        read.
+        Deployments, ReplicaSets, Pods, Services, EndpointSlices, Events, ResourceQuotas and NetworkPolicies, each list
+        in one consistent read; and the one ConfigMap COREFILE, if there is one.
         `traffic` and `usage` stay empty: they come from metrics.
         """
 

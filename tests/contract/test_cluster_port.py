@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.analyzers.dialled import ports_written
+from shared.analyzers.written import last_written
 from shared.domain.change import Edit, Evict, Patch, replace
 from shared.domain.cluster import MARK, Kind, Object, Ref
 from shared.domain.errors import ChangeConflict, ObjectMissing, ObjectMoved, WriteRefused
@@ -59,7 +60,8 @@ async def written(cluster: Cluster, patch: Patch, mark: str) -> Object:
 async def test_a_snapshot_holds_every_object_that_diagnosis_looks_at(cluster: Cluster, place: Place) -> None:
     """Cluster-wide, each kind whole, and it says in words how much of what it read."""
     snapshot = await cluster.snapshot()
-    for kind in (Kind.DEPLOYMENT, Kind.REPLICA_SET, Kind.POD, Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.NODE):
+    kinds = (Kind.DEPLOYMENT, Kind.REPLICA_SET, Kind.POD, Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.NODE)
+    for kind in (*kinds, Kind.NETWORK_POLICY, Kind.VALIDATING_WEBHOOKS, Kind.MUTATING_WEBHOOKS):
         found = {(seen.ref.namespace, seen.ref.name) for seen in snapshot.objects if seen.ref.kind is kind}
         stored = {
             (o["metadata"].get("namespace", ""), o["metadata"]["name"]) for o in await place.operator.list(str(kind))
@@ -115,6 +117,22 @@ async def test_a_snapshot_says_who_wrote_a_service_and_a_rollout_last(
     assert rolled_out is not None
     assert rolled_out.object.at("/metadata/managedFields")
     assert not any(pod.object.at("/metadata/managedFields") for pod in snapshot.pods)
+
+
+async def test_policies_are_read_with_who_wrote_them(cluster: Cluster, place: Place) -> None:
+    """Where there is a network that they could be about."""
+    if "create" not in (await place.operator.kinds())["NetworkPolicy"].verbs:
+        pytest.skip("nothing here would act on one")
+    meta = {"name": "closed", "namespace": place.other_namespace}
+    spec = {"podSelector": {"matchLabels": {"app": "nobodys"}}, "policyTypes": ["Ingress"]}
+    await place.operator.create("NetworkPolicy", {"metadata": meta, "spec": spec})
+    snapshot = await cluster.snapshot({place.other_namespace})
+    (seen,) = snapshot.network_policies
+    assert (seen.metadata.name, seen.spec.directions, seen.spec.ingress) == ("closed", frozenset({"Ingress"}), None)
+    written = last_written(seen, "f:spec")
+    assert written is not None
+    assert written.lately(snapshot)
+    assert f"1 NetworkPolicies in {place.other_namespace}" in snapshot.looked_at
 
 
 async def test_what_is_not_there_is_missing(cluster: Cluster, place: Place) -> None:

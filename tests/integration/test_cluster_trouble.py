@@ -17,6 +17,7 @@ from eval.kubeconfig import write_kubeconfig
 from eval.lab.lab import Lab
 from shared.adapters import kubernetes_config
 from shared.adapters.kubernetes_api import KubernetesCluster, connect
+from shared.analyzers.written import last_written
 from shared.domain.change import Evict, Patch, replace
 from shared.domain.cluster import Kind, Object, Ref
 from shared.domain.errors import ClusterForbidden, ClusterUnavailable, PrimumError
@@ -114,15 +115,37 @@ async def test_a_snapshot_of_which_nothing_may_be_read_is_forbidden(cluster: Kub
         await cluster.snapshot()
 
 
+@pytest.mark.parametrize("kind", ["ResourceQuotas", "NetworkPolicies", "ValidatingWebhookConfigurations"])
 async def test_what_only_explains_further_may_be_forbidden_and_hides_nothing(
-    cluster: KubernetesCluster, lab: Lab
+    cluster: KubernetesCluster, lab: Lab, kind: str
 ) -> None:
     """A role of an older version does not know the kind: it is said, and nothing counts as unread."""
-    lab.faults.forbid("list", "resourcequotas")
+    lab.faults.forbid("list", kind.lower())
     snapshot = await cluster.snapshot()
     assert snapshot.unread == ()
-    assert any(said.startswith("done without: ResourceQuotas (") for said in snapshot.looked_at)
+    assert any(said.startswith(f"done without: {kind} (") for said in snapshot.looked_at)
     assert not any(said.startswith("not read") for said in snapshot.looked_at)
+
+
+async def test_what_the_clusters_dns_is_told_is_read_where_it_is_there(cluster: KubernetesCluster, lab: Lab) -> None:
+    """Of all ConfigMaps that one, with who wrote it; many a cluster has another DNS, and some let nobody read it."""
+    assert not (await cluster.snapshot()).config_maps
+    shop = lab.shop.namespace
+    lab.store.create("Namespace", {"metadata": {"name": "kube-system"}})
+    for namespace, name in (("kube-system", "coredns"), ("kube-system", "other"), (shop, "coredns")):
+        body = {"metadata": {"name": name, "namespace": namespace}, "data": {"Corefile": ".:53 {\n}\n"}}
+        lab.store.create("ConfigMap", body)
+    whole, part = await cluster.snapshot(), await cluster.snapshot({shop})
+    (config,) = whole.config_maps
+    assert (config.metadata.namespace, config.metadata.name) == ("kube-system", "coredns")
+    assert config.data == {"Corefile": ".:53 {\n}\n"}
+    assert last_written(config, "f:data") is not None
+    assert "ConfigMap/kube-system/coredns" in whole.looked_at
+    assert not part.config_maps
+    lab.faults.forbid("get", "configmaps")
+    denied = await cluster.snapshot()
+    assert (denied.config_maps, denied.unread) == ((), ())
+    assert any(said.startswith("done without: ConfigMaps (get configmaps/kube") for said in denied.looked_at)
 
 
 async def test_a_wrong_token_is_forbidden_and_says_to_sign_in(lab: Lab, tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ LISTS = {
     "events": "EventList",
     "nodes": "NodeList",
     "resourcequotas": "ResourceQuotaList",
+    "networkpolicies": "NetworkPolicyList",
+    "validatingwebhookconfigurations": "ValidatingWebhookConfigurationList",
+    "mutatingwebhookconfigurations": "MutatingWebhookConfigurationList",
 }
+NOT_FOUND = json.dumps({"kind": "Status", "apiVersion": "v1", "code": 404, "reason": "NotFound"})
 KUBECONFIG = """
 current-context: test
 clusters: [{name: test, cluster: {server: URL}}]
@@ -61,6 +65,8 @@ async def test_a_snapshot_of_5000_pods_takes_little_cpu(tmp_path: Path) -> None:
         if plural == "pods":
             page = pages[int(request.query_params.get("continue", "0")) // PAGE_SIZE]
             return Response(page, media_type="application/json")
+        if plural not in LISTS:
+            return Response(NOT_FOUND, 404, media_type="application/json")
         empty: JsonObject = {"kind": LISTS[plural], "apiVersion": "v1", "metadata": {}, "items": None}
         return Response(json.dumps(empty), media_type="application/json")
 

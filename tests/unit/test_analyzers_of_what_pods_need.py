@@ -18,10 +18,12 @@ from shared.analyzers.requests_too_large import requests_too_large
 from shared.analyzers.secret_missing import secret_missing
 from shared.analyzers.service_account_missing import service_account_missing
 from shared.analyzers.taint_not_tolerated import taint_not_tolerated
+from shared.analyzers.topology import Topology
 from shared.analyzers.unhealthy_process import unhealthy_process
 from shared.analyzers.unschedulable import unschedulable
 from shared.analyzers.volume_claim_missing import volume_claim_missing
 from shared.analyzers.volume_claim_unbound import volume_claim_unbound
+from shared.analyzers.webhook_failing import webhook_failing
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.cluster import Kind, Object
 from shared.domain.frozen import Json, JsonObject
@@ -579,3 +581,53 @@ def test_a_command_that_is_not_in_its_image() -> None:
     found = only(command_not_found(a_snapshot(rollout.objects, said)))
     assert (found.code, found.remedy) == (CauseCode.COMMAND_NOT_FOUND, {"revision": 1})
     assert not list(command_not_found(a_snapshot(rollout.objects, pods)))
+
+
+# --- webhook-failing
+
+UNANSWERED = (
+    'Internal error occurred: failed calling webhook "pods.house.example.com": failed to call webhook: Post '
+    '"https://house.shop.svc:443/validate?timeout=2s": service "house" not found'
+)
+
+
+def webhooks(name: str, *names: str, kind: Kind = Kind.VALIDATING_WEBHOOKS) -> Object:
+    """A configuration of these webhooks."""
+    each: Json = [{"name": one, "failurePolicy": "Fail"} for one in names]
+    return an_object(a_ref(name, kind), {"apiVersion": "admissionregistration.k8s.io/v1", "webhooks": each})
+
+
+@pytest.mark.parametrize("kind", [Kind.VALIDATING_WEBHOOKS, Kind.MUTATING_WEBHOOKS])
+def test_a_webhook_that_nobody_answers_is_named_by_its_configuration(kind: Kind) -> None:
+    """For all whose pods wait for it; whether to go without that check is for its owners."""
+    both = [*refusing(a_rollout(ready=0), UNANSWERED), *refusing(a_rollout("orders", ready=0), UNANSWERED)]
+    house = webhooks("house", "other.example.com", "pods.house.example.com", kind=kind)
+    snapshot = a_snapshot(both, house, webhooks("cert-manager", "webhook.cert-manager.io"))
+    found = only(webhook_failing(snapshot))
+    assert (found.code, found.object, found.remedy) == (CauseCode.WEBHOOK_FAILING, house.ref, {})
+    assert 'service "house" not found' in found.summary
+    assert "Deployment/shop/cart, Deployment/shop/orders" in found.summary
+    assert found.evidence[0].pointer == "ReplicaSet/shop/cart-2#/status/conditions/ReplicaFailure"
+    assert found.evidence[-1].pointer == f"{kind}/house#/webhooks"
+    topology = Topology.of(snapshot)
+    assert {topology.root_of(a_ref(name)).ref for name in ("cart", "orders")} == {house.ref}
+
+
+@pytest.mark.parametrize(
+    "configurations",
+    [[], [webhooks("one", "pods.house.example.com"), webhooks("two", "pods.house.example.com")]],
+    ids=["it was not read", "two have it"],
+)
+def test_whose_a_webhook_is_may_not_be_known(configurations: list[Object]) -> None:
+    """Then the workload is named that waits for its pods."""
+    rollout = a_rollout(ready=0)
+    snapshot = a_snapshot(refusing(rollout, UNANSWERED), configurations)
+    assert only(webhook_failing(snapshot)).object == rollout.deployment.ref
+    assert Topology.of(snapshot).root_of(rollout.deployment.ref).ref == rollout.deployment.ref
+
+
+def test_a_webhook_that_says_no_does_not_fail() -> None:
+    """It is a rule of the house."""
+    message = 'admission webhook "pods.house.example.com" denied the request: no image without a digest'
+    house = webhooks("house", "pods.house.example.com")
+    assert not list(webhook_failing(a_snapshot(refusing(a_rollout(), message), house)))

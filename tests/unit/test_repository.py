@@ -17,6 +17,7 @@ from docs import draw, measure
 from eval.lab.shop import _PLACES, _WORDS
 from services.cli.app import app
 from shared.adapters.kubernetes_wire import PLURALS
+from shared.domain.cluster import COREFILE, Kind
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -170,7 +171,27 @@ def test_the_role_for_observing_reads_what_primum_reads_and_nothing_more() -> No
     granted = {(group, plural) for rule in rules for group in rule["apiGroups"] for plural in rule["resources"]}
 
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
-    assert granted == {*PLURALS.values(), ("", "pods/log")}
+    assert granted == {*PLURALS.values(), ("", "pods/log")} - {PLURALS[Kind.CONFIG_MAP]}
+
+
+def test_of_all_config_maps_the_roles_let_one_be_read() -> None:
+    """By its name, in its namespace, and by those only who look for causes there."""
+    namespace, name = COREFILE
+    deployed = [ROOT / "deploy" / "kubernetes" / f"{part}.yaml" for part in ("observe", "act")]
+    documents = [each for path in deployed for each in yaml.safe_load_all(path.read_text())]
+    (role,) = [each for each in documents if each["kind"] == "Role"]
+    bound = [each for each in documents if each["kind"] == "RoleBinding"]
+
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [name], "verbs": ["get"]}
+    ]
+    assert {each["metadata"]["namespace"] for each in (role, *bound)} == {namespace}
+    assert {each["roleRef"]["name"] for each in bound} == {role["metadata"]["name"]}
+    assert {who["name"] for each in bound for who in each["subjects"]} == {
+        "primum-observe",
+        "primum-detector",
+        "primum-diagnoser",
+    }
 
 
 def test_the_figures_on_the_page_are_those_that_were_measured() -> None:

@@ -64,6 +64,7 @@ def test_the_built_in_runbooks_are_these() -> None:
             CauseCode.COMMAND_NOT_FOUND,
             CauseCode.ANTI_AFFINITY_UNSATISFIABLE,
             CauseCode.DEPENDENCY_ADDRESS_WRONG,
+            CauseCode.DNS_POLICY_WRONG,
             CauseCode.PORT_CONFLICT,
             CauseCode.ROLLOUT_STUCK,
             CauseCode.MEMORY_USE_GROWN,
@@ -77,8 +78,13 @@ def test_the_built_in_runbooks_are_these() -> None:
 
 
 def test_every_cause_has_a_runbook() -> None:
-    """A cause that nothing treats always ends with a person: only he can issue a certificate."""
-    assert [code for code in CauseCode if not load().treating(code)] == [CauseCode.CERTIFICATE_EXPIRED]
+    """A cause that nothing treats always ends with a person: who issues certificates, or knows what was meant."""
+    assert [code for code in CauseCode if not load().treating(code)] == [
+        CauseCode.CERTIFICATE_EXPIRED,
+        CauseCode.NETWORK_POLICY_BLOCKS,
+        CauseCode.DNS_MISCONFIGURED,
+        CauseCode.WEBHOOK_FAILING,
+    ]
 
 
 def test_a_good_runbook_is_read() -> None:
