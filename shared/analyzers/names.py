@@ -37,13 +37,16 @@ def called_by_name(deployment: Deployment, snapshot: Snapshot) -> Sequence[Servi
 
 def not_found(deployment: Deployment, snapshot: Snapshot) -> Sequence[Evidence]:
     """The lines in which its pods of now say that a Service which there is, and which they call, is not found."""
-    called = {(service.ref.namespace, service.metadata.name) for service in called_by_name(deployment, snapshot)}
-    return [
-        heard(pod, container, line)
+    said = [
+        (pod, container, line)
         for pod in current_pods(deployment, snapshot)
         for container, line in snapshot.lines_of(pod)
-        if _NOT_FOUND.search(line) and called & {*_services(line, deployment.ref.namespace)}
+        if _NOT_FOUND.search(line)
     ]
+    if not said:  # of nearly all workloads: whom they call need not be looked up
+        return []
+    called = {(service.ref.namespace, service.metadata.name) for service in called_by_name(deployment, snapshot)}
+    return [heard(*each) for each in said if called & {*_services(each[2], deployment.ref.namespace)}]
 
 
 def was_heard(deployment: Deployment, snapshot: Snapshot) -> bool:

@@ -43,10 +43,10 @@ def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
     services = {view.ref: found for view in snapshot.services if (found := _service(view, measured, snapshot))}
     said = dict(_through(services, snapshot))
     said |= services
+    said |= {view.ref: found for view in snapshot.deployments if (found := sick(view, snapshot))}
     said |= {
         ref: Unwell("its pods do not ask the cluster's DNS for the Services they call") for ref in astray(snapshot)
     }
-    said |= {view.ref: found for view in snapshot.deployments if (found := sick(view, snapshot))}
     said |= {
         each.policy.ref: Unwell(f"it keeps {each.caller.ref} from {each.callee.ref}") for each in shut_lately(snapshot)
     }

@@ -20,7 +20,7 @@ from shared.domain.health import Traffic
 from shared.domain.ids import IncidentId
 from shared.domain.incident import Incident
 from shared.domain.path import Present, write
-from shared.domain.snapshot import Snapshot
+from shared.domain.snapshot import Snapshot, Usage
 from shared.testing.builders import (
     CLUSTER,
     T0,
@@ -115,6 +115,15 @@ def test_whom_they_call_in_vain_is_not_at_fault() -> None:
     found = [*dns_policy_wrong(snapshot), *recent_rollout(snapshot)]
     cart = snapshot.deployments[0].object
     assert named(found, cart, snapshot) == [(CauseCode.DNS_POLICY_WRONG, "cart"), (CauseCode.RECENT_ROLLOUT, "cart")]
+
+
+def test_who_asks_his_node_is_the_root_also_while_he_is_busy() -> None:
+    """To fail again and again costs CPU, too: that is no reason to look further down."""
+    snapshot = calling(resolves_since(**ASKS_ITS_NODE))
+    pods = [each for each in snapshot.pods if each.metadata.name.startswith("cart")]
+    busy = {f"shop/{each.metadata.name}": Usage(cpu_cores=0.5, memory_bytes=1) for each in pods}
+    topology = Topology.of(snapshot.but(usage=busy))
+    assert {topology.root_of(a_ref(name, Kind.SERVICE)).ref for name in ("cart", "store")} == {a_ref("cart")}
 
 
 def test_each_whom_they_call_in_vain_leads_to_them() -> None:
