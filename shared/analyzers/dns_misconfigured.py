@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.analyzers.astray import the_clusters_dns
-from shared.analyzers.evidence import seen
+from shared.analyzers.evidence import at, seen
 from shared.analyzers.unserved_names import Unserved, heard_of, unserved_names, zones_told
 from shared.analyzers.written import last_written
 from shared.domain.cause import CauseCode, Evidence, Finding
@@ -36,7 +36,9 @@ def _of_the_corefile(found: Unserved) -> Iterator[Finding]:
     written = last_written(found.config, "f:data")
     zones, domains = (", ".join(sorted(each)) for each in (found.zones, found.domains))
     evidence: Sequence[Evidence] = (
-        seen(found.config, _COREFILE, f"zones of Services: {zones or 'none'}"),
+        at(found.down, "/status")
+        if found.down is not None
+        else seen(found.config, _COREFILE, f"zones of Services: {zones or 'none'}"),
         *((seen(found.config, "/data", str(written)),) if written is not None else ()),
         *found.heard[-3:],
     )
@@ -45,10 +47,18 @@ def _of_the_corefile(found: Unserved) -> Iterator[Finding]:
             code=CauseCode.DNS_MISCONFIGURED,
             object=found.config.ref,
             evidence=tuple(evidence),
-            summary=f"{found.config.ref} serves Services under {zones or 'no zone'}, and not under {domains}",
-            confidence=0.95 if found.heard and found.lately else 0.8,
+            summary=f"{found.down.ref} does not come up since {found.config.ref} was written"
+            if found.down is not None
+            else f"{found.config.ref} serves Services under {zones or 'no zone'}, and not under {domains}",
+            confidence=_confidence(found),
             harms=harmed,
         )
+
+
+def _confidence(found: Unserved) -> float:
+    if found.down is not None:
+        return 0.7
+    return 0.95 if found.heard and found.lately else 0.8
 
 
 def _by_hearsay(service: Service, heard: Mapping[Ref, Sequence[Evidence]]) -> Iterator[Finding]:

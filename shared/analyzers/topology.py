@@ -14,7 +14,7 @@ from shared.analyzers.failing_webhooks import failing_webhooks
 from shared.analyzers.gray import gray_nodes
 from shared.analyzers.shut_out import shut_lately
 from shared.analyzers.unhealthy import Unwell, unwell
-from shared.analyzers.unserved_names import unserved_lately
+from shared.analyzers.unserved_names import dead_dns, harmed_without_names, unserved_lately
 from shared.domain.cluster import Kind, Ref
 from shared.domain.frozen import Frozen
 from shared.domain.objects import Pod, ReplicaSet, Service
@@ -296,6 +296,10 @@ def _made_ill(snapshot: Snapshot) -> Iterator[tuple[Ref, Ref]]:
             yield webhook.workload.ref, webhook.configuration.ref
     if (dns := unserved_lately(snapshot)) is not None:
         yield from ((harmed, dns.config.ref) for harmed in dns.harmed)
+    if (dead := dead_dns(snapshot)) is not None:
+        yield from ((harmed, dead.ref) for harmed in harmed_without_names(snapshot))
+        if dns is not None:
+            yield dead.ref, dns.config.ref
 
 
 def _own_services(ref: Ref, snapshot: Snapshot) -> set[Ref]:

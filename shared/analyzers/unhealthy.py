@@ -51,7 +51,9 @@ def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
         each.policy.ref: Unwell(f"it keeps {each.caller.ref} from {each.callee.ref}") for each in shut_lately(snapshot)
     }
     if (dns := unserved_lately(snapshot)) is not None:
-        said[dns.config.ref] = Unwell(f"the cluster's DNS serves no names of {', '.join(sorted(dns.domains))}")
+        names = ", ".join(sorted(dns.domains))
+        what = f"serves no names of {names}" if dns.down is None else "does not come up since it was written"
+        said[dns.config.ref] = Unwell(f"the cluster's DNS {what}")
     said |= {
         each.configuration.ref: Unwell(f"its webhook {each.name} cannot be called")
         for each in failing_webhooks(snapshot)

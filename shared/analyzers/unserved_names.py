@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from shared.analyzers.addresses import cluster_domains
-from shared.analyzers.astray import astray
+from shared.analyzers.astray import astray, the_clusters_dns
 from shared.analyzers.corefile import service_zones
 from shared.analyzers.names import called_by_name, not_found
 from shared.analyzers.suspects import errs, failing_ratio
@@ -27,28 +27,32 @@ class Unserved(NamedTuple):
     harmed: Sequence[Ref]
     heard: Sequence[Evidence]
     lately: bool
+    down: Deployment | None
+    """Who does not come up with it: then its zones may be right, and another word of it is wrong."""
 
 
 def unserved_names(snapshot: Snapshot) -> Unserved | None:
     """A Corefile that serves no zone of the cluster's Services, while requests of those fail that call them by name.
 
     Somebody wrote it lately, or those say that names are not found: a cluster's own domain may be any word, and is
-    known only from addresses that have it.
+    known only from addresses that have it. Or somebody wrote it lately, and nobody answers since.
     """
-    config, zones = corefile(snapshot), zones_told(snapshot)
+    config, zones, down = corefile(snapshot), zones_told(snapshot), dead_dns(snapshot)
     domains = frozenset(cluster_domains(snapshot.deployments)) or frozenset({USUAL_DOMAIN})
-    # An address may be of another cluster: the usual domain counts wherever it is served.
-    accepted = domains | {USUAL_DOMAIN}
-    if config is None or zones is None or any(_serves(zone, domain) for zone in zones for domain in accepted):
+    unserved = zones is not None and not _serve_any(zones, domains)
+    if config is None or not (unserved or down) or not (harmed := harmed_without_names(snapshot)):
         return None
-    heard = heard_of(snapshot)
+    heard = tuple(line for lines in heard_of(snapshot).values() for line in lines)
     written = last_written(config, "f:data")
     lately = written is not None and written.lately(snapshot)
-    harmed = _harmed(snapshot)
-    if not harmed or not (heard or lately):
+    if not lately and not (unserved and heard):
         return None
-    said = tuple(line for lines in heard.values() for line in lines)
-    return Unserved(config, zones, domains, harmed, said, lately)
+    return Unserved(config, zones or frozenset(), domains, harmed, heard, lately, None if unserved else down)
+
+
+def _serve_any(zones: frozenset[str], domains: frozenset[str]) -> bool:
+    """An address may be of another cluster: the usual domain counts wherever it is served."""
+    return any(_serves(zone, domain) for zone in zones for domain in domains | {USUAL_DOMAIN})
 
 
 def unserved_lately(snapshot: Snapshot) -> Unserved | None:
@@ -61,6 +65,12 @@ def zones_told(snapshot: Snapshot) -> frozenset[str] | None:
     """Which zones of Services CoreDNS is told to serve; None if that was not read, or does not say it all."""
     config = corefile(snapshot)
     return None if config is None else service_zones(config.data.get("Corefile", ""))
+
+
+def dead_dns(snapshot: Snapshot) -> Deployment | None:
+    """The workload that answers for names, if none of its pods does."""
+    behind = [each for service in the_clusters_dns(snapshot) for each in snapshot.workloads_behind(service)]
+    return next((each for each in behind if each.spec.replicas and not each.status.available_replicas), None)
 
 
 def corefile(snapshot: Snapshot) -> ConfigMap | None:
@@ -79,7 +89,7 @@ def _asking(snapshot: Snapshot) -> Sequence[Deployment]:
     return [each for each in snapshot.deployments if each.spec.replicas and each.ref not in elsewhere]
 
 
-def _harmed(snapshot: Snapshot) -> Sequence[Ref]:
+def harmed_without_names(snapshot: Snapshot) -> Sequence[Ref]:
     """Who calls others by name in vain, and whom they do not reach: there the requests are counted as failed."""
     found: set[Ref] = set()
     for caller in _asking(snapshot):

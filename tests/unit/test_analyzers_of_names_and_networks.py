@@ -25,6 +25,7 @@ from shared.testing.builders import (
     CLUSTER,
     T0,
     Rollout,
+    a_deployment,
     a_ref,
     a_rollout,
     a_service,
@@ -636,6 +637,36 @@ def test_who_asks_his_node_says_nothing_of_the_clusters_dns() -> None:
     snapshot = calling(resolves_since(**ASKS_ITS_NODE), NOT_FOUND)
     snapshot = snapshot.but(objects=(*snapshot.objects, told("cluster.locale", minutes=90)))
     assert not list(dns_misconfigured(snapshot))
+
+
+def down(*config: Object) -> Snapshot:
+    """The same while none of CoreDNS's pods is ready."""
+    dns = a_deployment("coredns", namespace="kube-system", ready=0, template=a_template(labels={"k8s-app": "kube-dns"}))
+    service = the_clusters_dns()
+    selecting = write(service.body, "/spec/selector", Present(value={"k8s-app": "kube-dns"}))
+    snapshot = asking(*config)
+    rest = [each for each in snapshot.objects if each.ref != service.ref]
+    return snapshot.but(objects=(*rest, dns, service.but(body=selecting)))
+
+
+def test_a_dns_that_is_down_is_where_it_starts_for_all_who_need_names() -> None:
+    """Whatever keeps it down is found there; who calls nobody is not concerned."""
+    topology = Topology.of(down(told("cluster.local", minutes=90)))
+    dns = a_ref("coredns", namespace="kube-system")
+    assert {topology.root_of(a_ref(name)).ref for name in ("cart", "orders", "store")} == {dns}
+    assert topology.root_of(a_ref("quiet")).ref == a_ref("quiet")
+    assert not list(dns_misconfigured(down(told("cluster.local", minutes=90))))
+
+
+def test_a_dns_that_does_not_come_up_with_what_was_just_written() -> None:
+    """Which word of it is wrong is not known."""
+    snapshot = down(told("cluster.local"))
+    found = list(dns_misconfigured(snapshot))
+    assert {(str(each.object), each.confidence) for each in found} == {("ConfigMap/kube-system/coredns", 0.7)}
+    assert "Deployment/kube-system/coredns does not come up since" in found[0].summary
+    topology = Topology.of(snapshot)
+    ill = (a_ref("store"), a_ref("coredns", namespace="kube-system"))
+    assert {topology.root_of(ref).ref for ref in ill} == {a_ref("coredns", Kind.CONFIG_MAP, "kube-system")}
 
 
 @pytest.mark.parametrize(
