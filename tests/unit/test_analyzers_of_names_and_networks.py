@@ -639,9 +639,10 @@ def test_who_asks_his_node_says_nothing_of_the_clusters_dns() -> None:
     assert not list(dns_misconfigured(snapshot))
 
 
-def down(*config: Object) -> Snapshot:
-    """The same while none of CoreDNS's pods is ready."""
-    dns = a_deployment("coredns", namespace="kube-system", ready=0, template=a_template(labels={"k8s-app": "kube-dns"}))
+def down(*config: Object, ready: int = 0) -> Snapshot:
+    """The same while none of CoreDNS's pods is ready, or so many."""
+    template = a_template(labels={"k8s-app": "kube-dns"})
+    dns = a_deployment("coredns", namespace="kube-system", ready=ready, template=template)
     service = the_clusters_dns()
     selecting = write(service.body, "/spec/selector", Present(value={"k8s-app": "kube-dns"}))
     snapshot = asking(*config)
@@ -656,6 +657,13 @@ def test_a_dns_that_is_down_is_where_it_starts_for_all_who_need_names() -> None:
     assert {topology.root_of(a_ref(name)).ref for name in ("cart", "orders", "store")} == {dns}
     assert topology.root_of(a_ref("quiet")).ref == a_ref("quiet")
     assert not list(dns_misconfigured(down(told("cluster.local", minutes=90))))
+
+
+def test_a_dns_that_answers_with_one_pod_is_not_where_it_starts() -> None:
+    """Names are found as before."""
+    snapshot = down(told("cluster.local"), ready=1)
+    assert Topology.of(snapshot).root_of(a_ref("cart")).ref == a_ref("store")
+    assert not list(dns_misconfigured(snapshot))
 
 
 def test_a_dns_that_does_not_come_up_with_what_was_just_written() -> None:
