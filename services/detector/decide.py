@@ -87,6 +87,20 @@ def home_by_cause(incident: Incident, began: datetime, others: Sequence[Incident
     return None
 
 
+def twin_of(group: Group, began: datetime, topology: Topology, open_incidents: Sequence[Incident]) -> Home | None:
+    """Find an open incident of no known cause that the same thing explains now, where none is about that itself.
+
+    Alerts that were ahead of the cluster's state opened one for each victim; the oldest may stand for all.
+    """
+    if group.root not in topology.unwell:
+        return None
+    for incident in sorted(open_incidents, key=lambda known: (known.opened_at or began, known.id)):
+        root = incident.root if may_merge(incident) and not incident.causes else None
+        if root is not None and topology.root_of(root).ref == group.root:
+            return Home(incident=incident.id, because=f"{group.root} explains {incident.id}, too: {group.because}")
+    return None
+
+
 def may_hold(incident: Incident, began: datetime) -> bool:
     """Whether an open incident can still take what began at that moment."""
     return incident.open and _began_with(incident, began)

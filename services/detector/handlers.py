@@ -162,7 +162,7 @@ def _seen(root: Ref | None, view: View | None) -> decide.Seen:
     if root is None or view is None:
         return decide.Seen(looked=view is not None)
     ailing = why_unwell(root, view.topology.unwell, view.snapshot)
-    unread = view.snapshot.unread_in(root.namespace, *_SHOWING_HEALTH)
+    unread = view.snapshot.unread_in(root.namespace, *_SHOWING_HEALTH, root.kind)
     return decide.Seen(looked=unread is None, ailing=ailing)
 
 
@@ -203,6 +203,7 @@ async def _merge(incident: Incident, view: View, context: Context) -> bool:
         others = [other for other in await look.open_incidents() if other.id != incident.id]
         home = decide.home_of(group, alert.starts_at, view.topology, others)
         home = home or decide.home_by_cause(incident, alert.starts_at, others)
+        home = home or decide.twin_of(group, alert.starts_at, view.topology, others)
         into = next((other for other in others if home and other.id == home.incident), None)
         if home is None or into is None or not decide.keeps(into, incident, view.topology):
             return False

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from shared.analyzers.suspects import ERRING_REQUESTS
 from shared.analyzers.topology import Topology
 from shared.domain.alert import Alert
-from shared.domain.cause import CIRCUMSTANTIAL, Cause, CauseCode, Finding
+from shared.domain.cause import CIRCUMSTANTIAL, OUT_OF_REACH, Cause, CauseCode, Finding
 from shared.domain.cluster import Kind, Ref
 from shared.domain.incident import Incident
 from shared.domain.snapshot import Snapshot
@@ -22,6 +22,10 @@ INTRINSIC: Final = frozenset(
         CauseCode.SERVICE_TARGET_PORT_MISMATCH,
         CauseCode.SCALED_TOO_LOW,
         CauseCode.NODE_GRAY_FAILURE,
+        CauseCode.NODE_NOT_READY,
+        CauseCode.NODE_CORDONED,
+        CauseCode.NODE_MEMORY_PRESSURE,
+        CauseCode.PODS_KILLED,
         CauseCode.CONFIG_MAP_MISSING,
         CauseCode.SECRET_MISSING,
         CauseCode.READINESS_PROBE_MISCONFIGURED,
@@ -98,17 +102,18 @@ def rank(
     """Name the causes of an incident, best first.
 
     Only what lies at the root, between the alerted objects and the root, or downstream of them is a cause; the rest
-    of the cluster's trouble is somebody else's incident. What another finding explains steps back, and what was
-    tried and taken back comes last.
+    of the cluster's trouble is somebody else's incident. What another finding explains steps back, and is none if
+    that is for a person to end: nobody is helped by acting on its doings. What was tried and taken back comes last.
     """
     placed = _placed(findings, incident, topology, alerts)
-    ranked = (
+    ranked = [
         _Ranked(finding, place, _was_tried(finding, incident), _explanation(finding, place, placed), (why,))
         for finding, place, why in placed
-    )
+    ]
     causes: dict[tuple[CauseCode, Ref], Cause] = {}
     for each in sorted(ranked, key=lambda each: each.order):
-        causes.setdefault((each.finding.code, each.finding.object), _cause(each))  # it may harm more than one
+        if each.explained_by is None or each.explained_by.code not in OUT_OF_REACH:
+            causes.setdefault((each.finding.code, each.finding.object), _cause(each))  # it may harm more than one
     return tuple(causes.values())
 
 
@@ -209,7 +214,7 @@ def _explanation(finding: Finding, place: Place, others: Sequence[tuple[Finding,
         doings = []
     roots = [other for other, where, _ in others if where is Place.ROOT and other.code not in CIRCUMSTANTIAL]
     if place is not Place.ON_THE_WAY:
-        roots = []
+        roots = [other for other in roots if other.code in OUT_OF_REACH]
     return next(iter((*direct, *doings, *roots)), None)
 
 

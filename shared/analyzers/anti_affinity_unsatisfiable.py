@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from shared.analyzers.evidence import at, seen
+from shared.analyzers.placing import BESIDE_NONE, cordoned_for, unscheduled
 from shared.analyzers.pods import current_pods
-from shared.analyzers.unschedulable import unscheduled
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.revisions import known_good, otherwise
 from shared.domain.snapshot import Snapshot
 
-_WORDS: Final = "anti-affinity rules"
 _AFFINITY: Final = "/spec/template/spec/affinity"
 
 
@@ -20,7 +19,9 @@ def anti_affinity_unsatisfiable(snapshot: Snapshot) -> Iterator[Finding]:
         waiting = [
             seen(pod, "/status/conditions/PodScheduled", f"{said.reason}: {said.message}")
             for pod in current_pods(deployment, snapshot)
-            if (said := unscheduled(pod)) is not None and _WORDS in said.message
+            if (said := unscheduled(pod)) is not None
+            and BESIDE_NONE in said.message
+            and not cordoned_for(deployment, said, snapshot)
         ]
         if waiting:
             good = known_good(deployment, snapshot, otherwise(deployment, _AFFINITY))

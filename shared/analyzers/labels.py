@@ -1,6 +1,6 @@
 """What a label selector chooses, expressions included."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from shared.domain.objects import LabelRequirement, LabelSelector
@@ -12,7 +12,7 @@ NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """Whether it chooses what bears these labels; an empty one chooses everything."""
-    return matches(selector.match_labels, labels) and all(_holds(each, labels) for each in selector.match_expressions)
+    return matches(selector.match_labels, labels) and all(holds(each, labels) for each in selector.match_expressions)
 
 
 def may_select_namespace(selector: LabelSelector, namespace: str) -> bool:
@@ -25,7 +25,8 @@ def may_select_namespace(selector: LabelSelector, namespace: str) -> bool:
     return selects(known, {NAMESPACE_NAME: namespace})
 
 
-def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
+def holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
+    """Whether labels are as it demands. Of nodes, numbers can be compared, too."""
     found = labels.get(requirement.key)
     match requirement.operator:
         case "In":
@@ -36,5 +37,15 @@ def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
             return found is not None
         case "DoesNotExist":
             return found is None
+        case "Gt" | "Lt" as operator:
+            return found is not None and _compares(operator, found, requirement.values)
         case _:  # a later Kubernetes: nobody knows
             return True
+
+
+def _compares(operator: str, found: str, bounds: Sequence[str]) -> bool:
+    try:
+        here, (bound,) = int(found), map(int, bounds)
+    except ValueError:
+        return False
+    return here > bound if operator == "Gt" else here < bound

@@ -10,15 +10,14 @@ from shared.domain.snapshot import Snapshot
 
 IMAGE_PULL: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CRASH_LOOP: Final = "CrashLoopBackOff"
-STUCK: Final = IMAGE_PULL | {
-    CRASH_LOOP,
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-}
+NEVER_RAN: Final = IMAGE_PULL | {"CreateContainerConfigError"}
+"""Reasons to wait for what a process cannot be started without."""
+STUCK: Final = NEVER_RAN | {CRASH_LOOP, "CreateContainerError", "RunContainerError"}
 """Reasons to wait that do not pass by themselves."""
 NOT_STARTED: Final = frozenset({"ContainerCreating", "PodInitializing"})
 """Reasons to wait of a container that waits for what its pod is made of; most pass within seconds."""
+STARTING: Final = timedelta(seconds=30)
+"""A pod younger than this does not hang: it may not listen yet."""
 _PROBED_WITHIN: Final = timedelta(minutes=10)
 """A kubelet that repeats an event 25 times tells of it every five minutes only."""
 
@@ -68,6 +67,12 @@ def runs_unready(pod: Pod) -> bool:
     """Whether its containers run, and yet it is not ready."""
     statuses = pod.status.container_statuses
     return not pod.ready and bool(statuses) and all(status.state.running is not None for status in statuses)
+
+
+def starting(pod: Pod, snapshot: Snapshot) -> bool:
+    """Whether it is too young for anything to be said of it."""
+    made = pod.metadata.creation_timestamp
+    return made is not None and snapshot.taken_at - made <= STARTING
 
 
 def probe_failures(which: str, pod: Pod, snapshot: Snapshot) -> Sequence[Event]:

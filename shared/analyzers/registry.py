@@ -22,7 +22,11 @@ from shared.analyzers.liveness_probe_misconfigured import liveness_probe_misconf
 from shared.analyzers.memory_limit_too_low import memory_limit_too_low
 from shared.analyzers.memory_use_grown import memory_use_grown
 from shared.analyzers.network_policy_blocks import network_policy_blocks
+from shared.analyzers.node_cordoned import node_cordoned
 from shared.analyzers.node_gray_failure import node_gray_failure
+from shared.analyzers.node_memory_pressure import node_memory_pressure
+from shared.analyzers.node_not_ready import node_not_ready
+from shared.analyzers.pods_killed import pods_killed
 from shared.analyzers.port_conflict import port_conflict
 from shared.analyzers.quota_exceeded import quota_exceeded
 from shared.analyzers.readiness_probe_misconfigured import readiness_probe_misconfigured
@@ -69,7 +73,11 @@ ANALYZERS: Final[tuple[Analyzer, ...]] = (
     memory_limit_too_low,
     memory_use_grown,
     network_policy_blocks,
+    node_cordoned,
     node_gray_failure,
+    node_memory_pressure,
+    node_not_ready,
+    pods_killed,
     port_conflict,
     quota_exceeded,
     readiness_probe_misconfigured,

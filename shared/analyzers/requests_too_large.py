@@ -1,10 +1,10 @@
 """A pod that is larger than any node."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from shared.analyzers.evidence import at, seen
+from shared.analyzers.placing import asked, unscheduled
 from shared.analyzers.pods import current_pods
-from shared.analyzers.unschedulable import unscheduled
 from shared.domain.cause import CauseCode, Evidence, Finding
 from shared.domain.objects import Deployment, Node, PodTemplate, quantity
 from shared.domain.path import join
@@ -28,17 +28,8 @@ def requests_too_large(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _fits(template: PodTemplate, snapshot: Snapshot) -> bool:
-    asked = _asked(template)
-    return any(all(amount <= _has(node, resource) for resource, amount in asked.items()) for node in snapshot.nodes)
-
-
-def _asked(template: PodTemplate) -> Mapping[str, float]:
-    """What a pod asks for in all; of what has a limit and no request, the limit."""
-    asked: dict[str, float] = {}
-    for container in template.spec.containers:
-        for resource, amount in {**container.resources.limits, **container.resources.requests}.items():
-            asked[resource] = asked.get(resource, 0.0) + quantity(amount)
-    return asked
+    wanted = asked(template.spec.containers)
+    return any(all(amount <= _has(node, resource) for resource, amount in wanted.items()) for node in snapshot.nodes)
 
 
 def _has(node: Node, resource: str) -> float:

@@ -12,6 +12,8 @@ from shared.analyzers.astray import astray
 from shared.analyzers.cpu import cpu_use
 from shared.analyzers.failing_webhooks import failing_webhooks
 from shared.analyzers.gray import gray_nodes
+from shared.analyzers.lost import lost_nodes, word_on
+from shared.analyzers.pressed import pressed_nodes
 from shared.analyzers.shut_out import shut_lately
 from shared.analyzers.unhealthy import Unwell, unwell
 from shared.analyzers.unserved_names import dead_dns, harmed_without_names, unserved_lately
@@ -183,13 +185,23 @@ class Topology:
                 pods = [pod for pod in self._pods_by_name.get(name, ()) if _is(pod.ref, namespace, name)]
                 if not pods:
                     return self._owner_by_name(namespace, name)
-                owner = self.snapshot.owner_of(pods[0]) if len(pods) == 1 else None
-                return None if owner is None else owner.ref
+                return self._stands_for(pods[0]) if len(pods) == 1 else None
             case Kind.NODE:
                 return next((node.ref for node in self.snapshot.nodes if node.metadata.name == name), None)
             case _:
                 found = [ref for ref in self._by_name.get(name, ()) if ref.kind is kind and _is(ref, namespace, name)]
                 return found[0] if len(found) == 1 else None
+
+    def _stands_for(self, pod: Pod) -> Ref | None:
+        """What an alert about a pod is about: its workload, or its node, if nobody hears from that."""
+        if (lost := self._lost.get(pod.spec.node_name)) is not None:
+            return lost
+        owner = self.snapshot.owner_of(pod)
+        return None if owner is None else owner.ref
+
+    @cached_property
+    def _lost(self) -> Mapping[str, Ref]:
+        return {node.metadata.name: node.ref for node in self.snapshot.nodes if word_on(node) is not None}
 
     @cached_property
     def _pods_by_name(self) -> Mapping[str, Sequence[Pod]]:
@@ -246,6 +258,8 @@ class Topology:
         while front:
             reached: list[Ref] = []
             for here in front:
+                if (found := self.unwell.get(here)) and found.first_hand:
+                    continue
                 for below in sorted(self.graph.successors(here)):
                     if below in self.unwell and below not in ways:
                         ways[below] = (*ways[here], below)
@@ -284,8 +298,7 @@ def _calls(snapshot: Snapshot) -> Iterator[tuple[Ref, Ref]]:
 
 def _made_ill(snapshot: Snapshot) -> Iterator[tuple[Ref, Ref]]:
     """From each workload to what makes it look ill although it does not call that."""
-    for gray in gray_nodes(snapshot):
-        yield from ((workload, gray.node.ref) for workload in gray.workloads)
+    yield from _made_ill_by_nodes(snapshot)
     for caller, found in astray(snapshot).items():  # requests that do not arrive are counted where they should have
         for service in found.called:
             yield from ((behind.ref, caller) for behind in snapshot.workloads_behind(service))
@@ -300,6 +313,15 @@ def _made_ill(snapshot: Snapshot) -> Iterator[tuple[Ref, Ref]]:
         yield from ((harmed, dead.ref) for harmed in harmed_without_names(snapshot))
         if dns is not None:
             yield dead.ref, dns.config.ref
+
+
+def _made_ill_by_nodes(snapshot: Snapshot) -> Iterator[tuple[Ref, Ref]]:
+    for gray in gray_nodes(snapshot):
+        yield from ((workload, gray.node.ref) for workload in gray.workloads)
+    for pressed in pressed_nodes(snapshot):
+        yield from ((workload, pressed.node.ref) for workload in pressed.workloads)
+    for lost in lost_nodes(snapshot):
+        yield from ((workload, lost.node.ref) for workload in lost.workloads)
 
 
 def _own_services(ref: Ref, snapshot: Snapshot) -> set[Ref]:

@@ -8,8 +8,10 @@ from shared.analyzers.cpu import SATURATED_RATIO, cpu_use
 from shared.analyzers.dialled import Dialled, lost_ports
 from shared.analyzers.failing_webhooks import failing_webhooks
 from shared.analyzers.gray import gray_nodes
-from shared.analyzers.pods import STUCK, live
+from shared.analyzers.lost import lost_nodes
+from shared.analyzers.pods import NEVER_RAN, STUCK, live
 from shared.analyzers.ports import unserved_ports
+from shared.analyzers.pressed import pressed_nodes
 from shared.analyzers.shut_out import shut_lately
 from shared.analyzers.slow import slow_services
 from shared.analyzers.suspects import errs
@@ -28,6 +30,8 @@ class Unwell(NamedTuple):
     """Whether the fault can be its own: a Service that errs only shows its workload's."""
     structural: bool = True
     """Whether it shows in the cluster's objects; errors and load may be what a fault elsewhere does to it."""
+    first_hand: bool = False
+    """Whether nothing that it calls can be the reason: what has no image or no configuration has not called anybody."""
 
 
 class _Measured(NamedTuple):
@@ -59,12 +63,18 @@ def unwell(snapshot: Snapshot) -> Mapping[Ref, Unwell]:
         for each in failing_webhooks(snapshot)
         if each.configuration is not None
     }
-    return said | {
-        gray.node.ref: Unwell(
-            f"{len(gray.failing)} of its {gray.pods} pods fail while their siblings elsewhere are well"
-        )
-        for gray in gray_nodes(snapshot)
-    }
+    return said | dict(_nodes(snapshot))
+
+
+def _nodes(snapshot: Snapshot) -> Iterator[tuple[Ref, Unwell]]:
+    for gray in gray_nodes(snapshot):
+        said = f"{len(gray.failing)} of its {gray.pods} pods fail while their siblings elsewhere are well"
+        yield gray.node.ref, Unwell(said)
+    for pressed in pressed_nodes(snapshot):
+        said = f"it runs short of memory, and {len(pressed.evicted)} of its pods were evicted for that"
+        yield pressed.node.ref, Unwell(said)
+    for lost in lost_nodes(snapshot):
+        yield lost.node.ref, Unwell(f"it is not ready: {lost.said.reason or lost.said.status}: {lost.said.message}")
 
 
 def why_unwell(root: Ref | None, said: Mapping[Ref, Unwell], snapshot: Snapshot) -> str | None:
@@ -91,9 +101,9 @@ def _through(services: Mapping[Ref, Unwell], snapshot: Snapshot) -> Iterator[tup
 def sick(deployment: Deployment, snapshot: Snapshot) -> Unwell | None:
     """Say why a workload is unwell by what its own objects and its use show."""
     wanted, available = deployment.spec.replicas, deployment.status.available_replicas
-    stuck = sorted({reason for pod in live(snapshot.pods_of(deployment)) for reason in pod.waiting_reasons & STUCK})
+    stuck = {reason for pod in live(snapshot.pods_of(deployment)) for reason in pod.waiting_reasons & STUCK}
     if stuck:
-        return Unwell(f"it has pods in {', '.join(stuck)}")
+        return Unwell(f"it has pods in {', '.join(sorted(stuck))}", first_hand=bool(stuck & NEVER_RAN))
     if available < wanted:
         return Unwell(f"{available} of {wanted} replicas are available")
     use = cpu_use(deployment, snapshot)

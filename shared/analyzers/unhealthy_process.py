@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.analyzers.evidence import seen, told
 from shared.analyzers.gray import gray_nodes, unheard
-from shared.analyzers.pods import current_pods, probe_failures, runs_unready
+from shared.analyzers.pods import current_pods, probe_failures, runs_unready, starting
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Deployment, Event, Pod
 from shared.domain.revisions import current_revision, rolled_out_at
@@ -14,9 +14,6 @@ from shared.domain.snapshot import Snapshot
 
 SETTLED: Final = timedelta(minutes=15)
 """A revision younger than this is still proving itself: then its rollout is the suspect, not its processes."""
-
-STARTING: Final = timedelta(seconds=30)
-"""A pod younger than this does not hang: it may not listen yet."""
 
 
 def unhealthy_process(snapshot: Snapshot) -> Iterator[Finding]:
@@ -28,17 +25,12 @@ def unhealthy_process(snapshot: Snapshot) -> Iterator[Finding]:
                 (pod, failures[-1])
                 for pod in current_pods(deployment, snapshot)
                 if pod.ref not in elsewhere
-                and not _starting(pod, snapshot)
+                and not starting(pod, snapshot)
                 and runs_unready(pod)
                 and (failures := probe_failures("Readiness", pod, snapshot))
             ]
             if hanging:
                 yield _finding(deployment, hanging)
-
-
-def _starting(pod: Pod, snapshot: Snapshot) -> bool:
-    made = pod.metadata.creation_timestamp
-    return made is not None and snapshot.taken_at - made <= STARTING
 
 
 def _settled(deployment: Deployment, snapshot: Snapshot) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from shared.analyzers.evidence import at, seen
+from shared.analyzers.placing import barred, unscheduled
 from shared.analyzers.pods import current_pods
 from shared.domain.cause import CauseCode, Evidence, Finding
 from shared.domain.objects import Condition, Deployment, Node, Pod, PodTemplate, ReplicaSet
@@ -24,17 +25,8 @@ def unschedulable(snapshot: Snapshot) -> Iterator[Finding]:
             for pod in current_pods(deployment, snapshot)
             if (said := unscheduled(pod)) is not None and _MISMATCH in said.message
         ]
-        if waiting and not _fits_a_node(deployment.spec.template, snapshot):
+        if waiting and not _fits_a_node(deployment.spec.template, snapshot) and not barred(deployment, snapshot):
             yield _finding(deployment, waiting, snapshot)
-
-
-def unscheduled(pod: Pod) -> Condition | None:
-    """What the scheduler says of a pod that it finds no node for."""
-    return next((said for said in pod.status.conditions if _says_unschedulable(said)), None)
-
-
-def _says_unschedulable(said: Condition) -> bool:
-    return (said.type, said.status, said.reason) == ("PodScheduled", "False", "Unschedulable")
 
 
 def _fits_a_node(template: PodTemplate, snapshot: Snapshot) -> bool:

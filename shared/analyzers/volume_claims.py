@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from shared.analyzers.evidence import at, seen
+from shared.analyzers.placing import unscheduled
 from shared.analyzers.pods import current_pods
-from shared.analyzers.unschedulable import unscheduled
 from shared.domain.cause import Evidence
 from shared.domain.objects import Deployment, PodTemplate, ReplicaSet
 from shared.domain.path import join

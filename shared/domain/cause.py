@@ -52,6 +52,10 @@ class CauseCode(StrEnum):
     NETWORK_POLICY_BLOCKS = "network-policy-blocks"
     DNS_MISCONFIGURED = "dns-misconfigured"
     WEBHOOK_FAILING = "webhook-failing"
+    NODE_NOT_READY = "node-not-ready"
+    NODE_CORDONED = "node-cordoned"
+    PODS_KILLED = "pods-killed"
+    NODE_MEMORY_PRESSURE = "node-memory-pressure"
 
 
 CIRCUMSTANTIAL: Final = frozenset({CauseCode.RECENT_ROLLOUT})
@@ -70,6 +74,17 @@ HEARD: Final = frozenset(
 
 MEASURED: Final = frozenset({CauseCode.SLOW_DEPENDENCY})
 """Causes that only show in how a workload does: beside what is worse with it they are not named, and yet not gone."""
+
+
+OUT_OF_REACH: Final = frozenset(
+    {
+        CauseCode.NODE_NOT_READY,
+        CauseCode.NODE_CORDONED,
+        CauseCode.PODS_KILLED,
+        CauseCode.NODE_MEMORY_PRESSURE,
+    }
+)
+"""Causes that only a person can end, outside of what Primum writes: to act on what they explain would mend nothing."""
 
 
 class EvidenceSource(StrEnum):

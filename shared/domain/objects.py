@@ -163,6 +163,40 @@ class DnsConfig(Part):
     nameservers: tuple[str, ...] = ()
 
 
+class Toleration(Part):
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+class LabelRequirement(Part):
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+class NodeTerm(Part):
+    match_expressions: tuple[LabelRequirement, ...] = ()
+    match_fields: tuple[LabelRequirement, ...] = ()
+
+
+class NodeTerms(Part):
+    """Any of these must hold."""
+
+    node_selector_terms: tuple[NodeTerm, ...] = ()
+
+
+class NodeAffinity(Part):
+    required: NodeTerms | None = Field(
+        default=None, validation_alias=AliasChoices("requiredDuringSchedulingIgnoredDuringExecution", "required")
+    )
+
+
+class Affinity(Part):
+    node_affinity: NodeAffinity | None = None
+
+
 class TemplateSpec(PodSpec):
     """What is read of a template only: five thousand pods would say the same again."""
 
@@ -171,6 +205,8 @@ class TemplateSpec(PodSpec):
     host_network: bool = False
     dns_policy: str = "ClusterFirst"
     dns_config: DnsConfig | None = None
+    affinity: Affinity | None = None
+    tolerations: tuple[Toleration, ...] = ()
 
 
 class TemplateMetadata(Part):
@@ -297,6 +333,8 @@ class ContainerStatus(Part):
 
 class PodStatus(Part):
     phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
@@ -418,12 +456,6 @@ class AdmissionWebhooks(View):
     @cached_property
     def names(self) -> frozenset[str]:
         return frozenset(webhook.name for webhook in self.webhooks or ())
-
-
-class LabelRequirement(Part):
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
 
 
 class LabelSelector(Part):

@@ -19,6 +19,7 @@ from shared.testing.builders import (
     T0,
     a_cause,
     a_deployment,
+    a_node,
     a_pod,
     a_ref,
     a_replica_set,
@@ -309,6 +310,54 @@ async def test_two_groups_that_prove_to_be_one_are_merged_and_exactly_one_stays_
     assert sorted(await joined(watcher, first)) == ["f1", "f2"]
     await reconcile(second, watcher.context)
     assert await joined(watcher, first) == ["f1", "f2"]
+
+
+def on_one_node(*, ready: bool) -> StillCluster:
+    """Two workloads with all their pods on one node; when it is not ready, nor are they, as controllers have it."""
+    objects: list[Object] = [a_node("node-1", ready=ready)]
+    for name in ("cart", "stock"):
+        deployment = a_deployment(name, replicas=1, ready=int(ready))
+        current = a_replica_set(deployment)
+        objects += [deployment, current, a_pod(f"{name}-1-a", owner=current, ready=ready), a_service(name)]
+        objects += [an_endpoint_slice(name, ready=int(ready), unready=int(not ready))]
+    return StillCluster(a_snapshot(objects))
+
+
+@pytest.mark.parametrize("of_the_node", [True, False], ids=["the node's own alert comes, too", "it does not"])
+async def test_what_came_before_a_node_was_known_to_be_lost_ends_as_one_incident(*, of_the_node: bool) -> None:
+    """Targets go down at once; that the node is not ready shows when its lease has run out."""
+    clock = VirtualClock()
+    watcher = a_watcher(on_one_node(ready=True), clock)
+    early = [an_alert("TargetDown", fingerprint=name, pod=f"{name}-1-a", node="node-1") for name in ("cart", "stock")]
+    await on_alerts(early, watcher.context)
+    assert len(await open_ones(watcher)) == 2
+    watcher.cluster.shown = on_one_node(ready=False).shown
+    clock.advance(40)
+    late = an_alert("KubeNodeNotReady", fingerprint="node", namespace="", node="node-1")
+    joins = an_alert("DeploymentReplicasMismatch", fingerprint="late", deployment="stock")
+    await on_alerts([late, joins] if of_the_node else [], watcher.context)
+    for incident in await open_ones(watcher):
+        await reconcile(incident, watcher.context)
+    (whole,) = await open_ones(watcher)
+    expected = ["cart", "late", "node", "stock"] if of_the_node else ["cart", "stock"]
+    assert sorted(await joined(watcher, whole)) == expected
+    if of_the_node:
+        assert (await watcher.ledger.fold(whole)).root == a_ref("node-1", Kind.NODE)
+
+
+async def test_a_lost_nodes_incident_is_not_over_while_nodes_cannot_be_read() -> None:
+    """What cannot be seen may be as it was."""
+    clock = VirtualClock()
+    watcher = a_watcher(on_one_node(ready=False), clock)
+    await on_alerts([an_alert("KubeNodeNotReady", namespace="", node="node-1")], watcher.context)
+    (incident,) = await open_ones(watcher)
+    watcher.metrics.levels.clear()
+    unread = Unread(kind=Kind.NODE, namespace=None, reason="forbidden")
+    shown = (seen for seen in watcher.cluster.shown.objects if seen.ref.kind is not Kind.NODE)
+    watcher.cluster.shown = watcher.cluster.shown.but(objects=tuple(shown), unread=(unread,))
+    clock.advance(2)
+    await reconcile(incident, watcher.context)
+    assert await the_state(watcher, incident) is State.DETECTED
 
 
 async def test_of_two_that_explain_each_other_the_root_stays_and_the_other_goes() -> None:

@@ -12,8 +12,10 @@ from shared.analyzers.config_map_missing import config_map_missing
 from shared.analyzers.init_container_hanging import init_container_hanging
 from shared.analyzers.limit_range_exceeded import limit_range_exceeded
 from shared.analyzers.liveness_probe_misconfigured import liveness_probe_misconfigured
+from shared.analyzers.node_cordoned import node_cordoned
 from shared.analyzers.quota_exceeded import quota_exceeded
 from shared.analyzers.readiness_probe_misconfigured import readiness_probe_misconfigured
+from shared.analyzers.registry import findings
 from shared.analyzers.requests_too_large import requests_too_large
 from shared.analyzers.secret_missing import secret_missing
 from shared.analyzers.service_account_missing import service_account_missing
@@ -28,11 +30,13 @@ from shared.domain.cause import CauseCode, Finding
 from shared.domain.cluster import Kind, Object
 from shared.domain.frozen import Json, JsonObject
 from shared.domain.path import Present, write
+from shared.domain.snapshot import Snapshot
 from shared.testing.builders import (
     T0,
     Rollout,
     a_kubernetes_event,
     a_node,
+    a_pod,
     a_ref,
     a_rollout,
     a_snapshot,
@@ -53,6 +57,16 @@ def only(found: Iterable[Finding]) -> Finding:
 def with_field(seen: Object, path: str, value: Json) -> Object:
     """The same object, with one value set."""
     return seen.but(body=write(seen.body, path, Present(value=value)))
+
+
+BESIDE = CauseCode.ANTI_AFFINITY_UNSATISFIABLE
+SSD: JsonObject = {"key": "disk", "operator": "In", "values": ["ssd"]}
+
+
+def requiring(demand: JsonObject) -> JsonObject:
+    """A node affinity that demands this."""
+    terms: Json = [{"matchExpressions": [demand]}]
+    return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
 
 
 def a_template_with(path: str, value: Json) -> JsonObject:
@@ -515,6 +529,118 @@ def test_pods_that_keep_one_another_away() -> None:
     scaled = a_rollout()
     assert only(anti_affinity_unsatisfiable(a_snapshot(scaled.objects, unplaced(scaled, why)))).remedy == {}
     assert not list(anti_affinity_unsatisfiable(a_snapshot(rollout.objects, unplaced(rollout))))
+
+
+# --- node-cordoned
+
+CORDONED = "1 node(s) were unschedulable"
+
+
+def cordon(node: Object) -> Object:
+    """Somebody keeps new pods away from it: it is to be worked on."""
+    taint: Json = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    return with_field(with_field(node, "/spec/unschedulable", value=True), "/spec/taints", [taint])
+
+
+def waiting(why: str, *others: Object, template: JsonObject | None = None) -> Snapshot:
+    """A pod that waits for a node: `node-0` of three is cordoned, of which each has four cores."""
+    first, *rest = sized("4")
+    rollout = a_rollout(after=template or a_template())
+    return a_snapshot(rollout.objects, unplaced(rollout, why), cordon(first), rest, *others)
+
+
+def test_pods_that_wait_for_a_node_that_somebody_cordoned() -> None:
+    """Evidence is the scheduler's word and who is cordoned; whether that is over is for a person to say."""
+    found = only(node_cordoned(waiting(f"{CORDONED}, 2 Insufficient cpu")))
+    assert (found.code, str(found.object), found.remedy) == (CauseCode.NODE_CORDONED, "Deployment/shop/cart", {})
+    assert [each.pointer for each in found.evidence] == [
+        "Pod/shop/cart-2-a#/status/conditions/PodScheduled",
+        "Node/node-0#/spec/unschedulable",
+    ]
+    assert "node-0 is cordoned" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("why", "template"),
+    [
+        ("3 Insufficient cpu", {}),
+        (f"{CORDONED}, 2 node(s) didn't match Pod's node affinity/selector", {"nodeSelector": {"disk": "ssd"}}),
+        (f"{CORDONED}, 2 Insufficient cpu", {"containers": [{"name": "a", "resources": {"requests": {"cpu": "9"}}}]}),
+        (
+            f"{CORDONED}, 2 node(s) didn't match Pod's node affinity/selector",
+            {"affinity": {"nodeAffinity": requiring(SSD)}},
+        ),
+    ],
+    ids=["the scheduler says nothing of it", "no node has the label", "no node has the room", "no node fits"],
+)
+def test_a_cordon_that_keeps_nothing_away_is_not_to_blame(why: str, template: JsonObject) -> None:
+    """The cordoned node would not take it either."""
+    asking = a_template()
+    for field, value in template.items():
+        asking = write(asking, f"/spec/{field}", Present(value=value))
+    assert not list(node_cordoned(waiting(why, template=asking)))
+
+
+def test_a_cordoned_node_without_room_is_not_to_blame() -> None:
+    """It was not drained: what runs there takes all that it has."""
+    full = a_pod("x-1-a", node="node-0", template=_asking("4"))
+    assert not list(node_cordoned(waiting(f"{CORDONED}, 2 Insufficient cpu", full)))
+    assert list(node_cordoned(waiting(f"{CORDONED}, 2 Insufficient cpu", with_field(full, "/status/phase", "Failed"))))
+
+
+@pytest.mark.parametrize(("key", "blamed"), [("team", False), ("node.kubernetes.io/memory-pressure", True)])
+def test_a_taint_that_stays_when_the_cordon_goes_keeps_them_away(key: str, *, blamed: bool) -> None:
+    """One that says what the node is for; not one of its state."""
+    snapshot = waiting(f"{CORDONED}, 2 Insufficient cpu")
+    tainting: Json = [{"key": key, "effect": "NoSchedule"}]
+    objects = [
+        with_field(each, "/spec/taints", tainting) if each.ref.name == "node-0" else each for each in snapshot.objects
+    ]
+    assert bool(list(node_cordoned(a_snapshot(objects)))) is blamed
+
+
+def test_what_the_cordon_does_is_called_nothing_else() -> None:
+    """The only node with the label, or without a neighbour, is the one that is cordoned."""
+    first, *rest = nodes(disk="hdd")
+    only_one = cordon(with_field(first, "/metadata/labels", {"disk": "ssd"}))
+    for template in (selecting(disk="ssd"), a_template_with("/spec/affinity", {"nodeAffinity": requiring(SSD)})):
+        rollout = a_rollout(after=template)
+        pod = unplaced(rollout, f"{CORDONED}, 2 node(s) didn't match Pod's node affinity/selector")
+        found = findings(a_snapshot(rollout.objects, pod, only_one, rest))
+        assert [each.code for each in found] == [CauseCode.NODE_CORDONED, CauseCode.RECENT_ROLLOUT]
+
+
+@pytest.mark.parametrize(
+    ("demand", "met"),
+    [
+        ({"key": "disk", "operator": "Exists"}, True),
+        ({"key": "gpu", "operator": "Exists"}, False),
+        ({"key": "disk", "operator": "NotIn", "values": ["hdd"]}, True),
+        ({"key": "disk", "operator": "DoesNotExist"}, False),
+        ({"key": "cores", "operator": "Gt", "values": ["7"]}, True),
+        ({"key": "cores", "operator": "Lt", "values": ["9"]}, True),
+        ({"key": "disk", "operator": "Gt", "values": ["7"]}, False),
+    ],
+    ids=str,
+)
+def test_what_an_affinity_demands_of_a_node(demand: JsonObject, *, met: bool) -> None:
+    """Numbers are compared as numbers; a label that is none is neither more nor less."""
+    first, *rest = nodes(disk="hdd")
+    node = cordon(with_field(first, "/metadata/labels", {"disk": "ssd", "cores": "8"}))
+    rollout = a_rollout(after=a_template_with("/spec/affinity", {"nodeAffinity": requiring(demand)}))
+    pod = unplaced(rollout, f"{CORDONED}, 2 node(s) didn't match Pod's node affinity/selector")
+    assert bool(list(node_cordoned(a_snapshot(rollout.objects, pod, node, rest)))) is met
+
+
+@pytest.mark.parametrize(("neighbour", "code"), [("node-1", CauseCode.NODE_CORDONED), ("node-0", BESIDE)])
+def test_a_cordoned_node_with_a_neighbour_would_not_take_them_either(neighbour: str, code: CauseCode) -> None:
+    """Then it is the neighbours."""
+    rollout = a_rollout()
+    pod = unplaced(rollout, f"{CORDONED}, 2 node(s) didn't match pod anti-affinity rules")
+    other = a_pod("cart-2-b", owner=rollout.current, node=neighbour)
+    first, *rest = nodes()
+    found = findings(a_snapshot(rollout.objects, pod, other, cordon(first), rest))
+    assert {each.code for each in found} & {CauseCode.NODE_CORDONED, BESIDE} == {code}
 
 
 # --- liveness-probe-misconfigured, init-container-hanging, command-not-found

@@ -7,7 +7,7 @@ import pytest
 
 from eval.lab.errors import ApiError
 from eval.lab.rehearsal import Rehearsal
-from eval.lab.store import Writer
+from eval.lab.store import Deletion, Writer
 from services.diagnoser.decide import rank
 from shared.analyzers.registry import findings
 from shared.analyzers.suspects import suspects
@@ -16,6 +16,7 @@ from shared.domain.alert import Alert, AlertStatus
 from shared.domain.cause import Cause, CauseCode
 from shared.domain.change import Patch
 from shared.domain.cluster import Kind, Object, Ref
+from shared.domain.errors import ClusterUnavailable
 from shared.domain.ids import ClusterName, Fingerprint, IncidentId
 from shared.domain.incident import Incident
 from shared.domain.runbook import Plan
@@ -66,6 +67,20 @@ class LabLogs:
         except ApiError:  # it has not started
             return ()
         return tuple(said.splitlines())
+
+
+class HalfDeafLogs(LabLogs):
+    """The same, where the kubelet of `node-b` stands still: every request for it takes its whole time, and fails."""
+
+    def __init__(self, lab: Rehearsal) -> None:
+        super().__init__(lab)
+        self.asked_in_vain = 0
+
+    async def tail(self, pod: Ref, container: str, *, since_s: float, lines: int) -> tuple[str, ...]:
+        if self._lab.store.get("Pod", pod.namespace, pod.name)["spec"].get("nodeName") == "node-b":
+            self.asked_in_vain += 1
+            raise ClusterUnavailable("no answer within 10 s")
+        return await super().tail(pod, container, since_s=since_s, lines=lines)
 
 
 def stored(lab: Rehearsal, ref: Ref) -> Object:
@@ -301,6 +316,97 @@ async def test_four_that_do_not_come_up_are_four_roots_and_each_plan_heals_its_o
     lab.until(lambda: lab.complete() and not lab.firing())
     lab.run(30)
     assert findings(await look(lab)) == ()
+
+
+def cordoned(lab: Rehearsal, role: str) -> None:
+    """All nodes cordoned, and one service restarted by hand."""
+    for node in lab.store.list("Node"):
+        lab.store.patch("Node", "", node["metadata"]["name"], {"spec": {"unschedulable": True}})
+    for pod in lab.store.list("Pod", lab.shop.namespace):
+        if pod["metadata"]["labels"].get("app") == lab.shop.services[role]:
+            lab.store.delete("Pod", lab.shop.namespace, pod["metadata"]["name"])
+
+
+def killed(lab: Rehearsal, role: str) -> None:
+    """Somebody deletes all pods of a service every few seconds, and does not let them end."""
+    for _ in range(10):
+        for pod in lab.store.list("Pod", lab.shop.namespace):
+            if pod["metadata"]["labels"].get("app") == lab.shop.services[role]:
+                lab.store.delete("Pod", lab.shop.namespace, pod["metadata"]["name"], how=Deletion(grace_s=0))
+        lab.run(5)
+
+
+def lose_node(lab: Rehearsal, name: str) -> None:
+    """What the control plane writes when a kubelet is silent for too long: its processes go on."""
+    silent = {"status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
+    _say_ready(lab, lab.store.get("Node", "", name), silent)
+    for pod in lab.store.list("Pod"):
+        if pod["spec"].get("nodeName") == name:
+            _say_ready(lab, pod, {"status": "False"})
+
+
+def _say_ready(lab: Rehearsal, seen: dict[str, Any], word: Mapping[str, str]) -> None:
+    conditions = [each | word if each["type"] == "Ready" else each for each in seen["status"]["conditions"]]
+    meta, status = seen["metadata"], {**seen["status"], "conditions": conditions}
+    lab.store.set_status(seen["kind"], meta.get("namespace", ""), meta["name"], status, "kube-controller-manager")
+
+
+async def test_a_node_that_is_lost_is_one_root_of_all_alerts_and_nothing_is_done() -> None:
+    """Whatever has a pod there is short of one, and whoever calls what has none left fails."""
+    lab = standing(9)
+    lose_node(lab, "node-b")
+    lab.until(lambda: bool(lab.firing()))
+    lab.run(30)
+    alerts, snapshot = firing(lab), await look(lab)
+    assert len(alerts) > 1
+    (root,) = roots(alerts, snapshot)
+    causes = diagnose(alerts, root, snapshot)
+    assert (root.kind, root.name) == (Kind.NODE, "node-b")
+    assert [(cause.code, cause.object) for cause in causes] == [(CauseCode.NODE_NOT_READY, root)]
+    assert plans(CATALOG, causes, snapshot)[0] == []
+
+
+async def test_a_kubelet_that_is_silent_is_not_asked_for_logs() -> None:
+    """It would be waited for, one container after the other; that nothing was heard there is said."""
+    lab = standing(9)
+    lose_node(lab, "node-b")
+    lab.until(lambda: bool(lab.firing()))
+    lab.run(30)
+    snapshot = await look(lab)
+    where = {f"{pod.ref.namespace}/{pod.metadata.name}/app": pod.spec.node_name for pod in snapshot.pods}
+    assert "node-b" not in {where[container] for container in snapshot.logs}
+    assert {where[container] for container in snapshot.unheard} == {"node-b"}
+    assert "not read: logs of nodes that are not ready" in snapshot.looked_at
+
+
+async def test_a_kubelet_that_does_not_answer_once_is_not_asked_again() -> None:
+    """Before anybody knows that its node is lost; the others are heard."""
+    lab = standing(9)
+    lab.run(30)
+    logs, snapshot = HalfDeafLogs(lab), await look(lab, metrics=False)
+    whose = [deployment.ref for deployment in snapshot.deployments]
+    heard = await with_logs(snapshot, logs, whose, since_s=30)
+    assert (logs.asked_in_vain, len(heard.unheard) > 1, len(heard.logs) > 1) == (1, True, True)
+    assert any(said.startswith("not read: logs (no answer within 10 s") for said in heard.looked_at)
+
+
+@pytest.mark.parametrize(
+    ("inject", "code"), [(cordoned, CauseCode.NODE_CORDONED), (killed, CauseCode.PODS_KILLED)], ids=str
+)
+async def test_a_fault_that_only_a_person_can_end_is_named_and_nothing_is_done_about_it(
+    inject: Fault, code: CauseCode
+) -> None:
+    """One root, its cause first, and no plan for whatever follows from it."""
+    lab = standing(8)
+    inject(lab, "shipping")
+    lab.until(lambda: bool(lab.firing()))
+    alerts = firing(lab)
+    for metrics in (False, True):
+        snapshot = await look(lab, metrics=metrics)
+        (root,) = roots(alerts, snapshot)
+        causes = diagnose(alerts, root, snapshot)
+        assert (causes[0].code, causes[0].object.name) == (code, lab.shop.shipping)
+        assert plans(CATALOG, causes, snapshot)[0] == []
 
 
 def wrong_password(lab: Rehearsal, role: str) -> None:
