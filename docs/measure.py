@@ -303,6 +303,10 @@ def _run(command: str) -> Recording:
     sys.stderr.write(f"--- primum {command}\n")
     program = [str(Path(sys.executable).with_name("primum")), *shlex.split(command), "--json"]
     done = subprocess.run(program, stdout=subprocess.PIPE, check=False, text=True)  # noqa: S603 - our own
+    if not done.stdout.strip():
+        sys.exit(
+            f"primum {command} ended with status {done.returncode} and no result: what was measured before it stands"
+        )
     return Recording(
         command=command,
         at=datetime.now(UTC).isoformat(timespec="minutes"),  # noqa: TID251 - a page says when it was written
