@@ -184,7 +184,7 @@ def _doubted(finding: Finding, place: Place, why: str, topology: Topology) -> tu
         if any(ref in topology.unwell for ref in (finding.object, *fronts)) or not _is_used(fronts, topology.snapshot):
             return finding, place, why
         return _hearsay(finding), place, f"{why}; its requests go well since"
-    if any(_key(ref) in topology.snapshot.recent for ref in fronts):
+    if any(ref.key in topology.snapshot.recent for ref in fronts):
         return None
     return _hearsay(finding), place, f"{why}; whether its requests go well was not measured"
 
@@ -195,12 +195,8 @@ def _hearsay(finding: Finding) -> Finding:
 
 def _is_used(services: Iterable[Ref], snapshot: Snapshot) -> bool:
     """Whether there are enough recent requests to one of these to say how they go."""
-    counted = (snapshot.recent.get(_key(ref)) for ref in services)
+    counted = (snapshot.recent.get(ref.key) for ref in services)
     return any(recent.requests >= ERRING_REQUESTS for recent in counted if recent is not None)
-
-
-def _key(ref: Ref) -> str:
-    return f"{ref.namespace}/{ref.name}"
 
 
 def _explanation(finding: Finding, place: Place, others: Sequence[tuple[Finding, Place, str]]) -> Finding | None:

@@ -29,7 +29,7 @@ def cpu_use(deployment: Deployment, snapshot: Snapshot) -> CpuUse | None:
     known = [
         (snapshot.usage[key], limit)
         for pod in ready
-        if (key := f"{pod.ref.namespace}/{pod.metadata.name}") in snapshot.usage and (limit := _limit(pod)) is not None
+        if (key := pod.ref.key) in snapshot.usage and (limit := _limit(pod)) is not None
     ]
     if not known or 2 * len(known) < len(ready):
         return None

@@ -24,7 +24,7 @@ def cpu_saturated(snapshot: Snapshot) -> Iterator[Finding]:
 
 def _refused_ratio(deployment: Deployment, snapshot: Snapshot) -> float:
     """The part of the recent requests that failed: at the limit, use says what is served, not what is wanted."""
-    keys = [f"{front.ref.namespace}/{front.metadata.name}" for front in snapshot.services_of(deployment)]
+    keys = [front.ref.key for front in snapshot.services_of(deployment)]
     return max((snapshot.recent[key].error_ratio for key in keys if key in snapshot.recent), default=0.0)
 
 

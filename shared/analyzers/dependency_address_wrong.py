@@ -48,7 +48,7 @@ def _addresses(template: PodTemplate, namespace: str) -> Mapping[_Variable, set[
 
 def _fails(deployment: Deployment, snapshot: Snapshot) -> bool:
     """Whether its requests fail, or nobody measures whether they do."""
-    keys = [f"{service.ref.namespace}/{service.metadata.name}" for service in snapshot.services_of(deployment)]
+    keys = [service.ref.key for service in snapshot.services_of(deployment)]
     return failing_ratio(deployment, snapshot) > 0 or not any(key in snapshot.recent for key in keys)
 
 

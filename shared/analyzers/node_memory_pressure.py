@@ -44,7 +44,7 @@ def _finding(pressed: PressedNode, snapshot: Snapshot) -> Finding:
 
 def _largest(node: Node, snapshot: Snapshot) -> Iterator[Evidence]:
     """Who uses most there, as far as that was measured."""
-    used = {f"{pod.ref.namespace}/{pod.metadata.name}": pod for pod in live(snapshot.pods_on(node))}
+    used = {pod.ref.key: pod for pod in live(snapshot.pods_on(node))}
     sizes = [(snapshot.usage[key].memory_bytes, pod) for key, pod in used.items() if key in snapshot.usage]
     for size, pod in sorted(sizes, key=lambda each: (-each[0], each[1].ref))[:3]:
         yield measured(f"memory of {pod.ref}", f"{size / _MIB:.0f} MiB")

@@ -80,7 +80,7 @@ def _finding(deployment: Deployment, current: ReplicaSet, since: datetime, snaps
 def _errors(deployment: Deployment, snapshot: Snapshot) -> Iterator[Evidence]:
     """A hint only: whom the alert is about decides."""
     for service in snapshot.services_of(deployment):
-        recent = snapshot.recent.get(f"{service.ref.namespace}/{service.metadata.name}")
+        recent = snapshot.recent.get(service.ref.key)
         if recent is not None and recent.errors > 0:
             series = f'http_requests_total{{namespace="{service.ref.namespace}",service="{service.metadata.name}"}}'
             yield measured(series, f"{recent.error_ratio:.1%} of {recent.requests:.0f} recent requests failed")

@@ -77,7 +77,7 @@ def _amounts(template: PodTemplate) -> Mapping[_Setting, float]:
 def _multiplied(service: Service, snapshot: Snapshot) -> Iterator[Evidence]:
     """How many requests it gets for those that all of its callers get."""
     above = [front for caller in callers(service, snapshot) for front in snapshot.services_of(caller)]
-    counted = [snapshot.recent.get(_key(each)) for each in (service, *above)]
+    counted = [snapshot.recent.get(each.ref.key) for each in (service, *above)]
     got, *asked = [each.requests for each in counted if each is not None]
     if len(asked) == len(above):
         yield measured(f"requests to {service.ref}", f"{got:.0f} lately, and {sum(asked):.0f} to all who call it")
@@ -98,7 +98,3 @@ def _finding(
         remedy={"revision": before.revision},
         harms=callee.ref,
     )
-
-
-def _key(service: Service) -> str:
-    return f"{service.ref.namespace}/{service.metadata.name}"

@@ -44,7 +44,7 @@ def _needed(deployment: Deployment, snapshot: Snapshot) -> Iterator[Evidence]:
 
 def _failing_requests(deployment: Deployment, snapshot: Snapshot) -> Iterator[Evidence]:
     for service in snapshot.services_of(deployment):
-        key = f"{service.ref.namespace}/{service.metadata.name}"
+        key = service.ref.key
         recent = snapshot.recent.get(key)
         if recent is not None and recent.errors > 0:
             series = f'http_requests_total{{namespace="{service.ref.namespace}",service="{service.metadata.name}"}}'

@@ -18,7 +18,7 @@ def slow_services(snapshot: Snapshot) -> Mapping[Ref, Latency]:
     return {
         service.ref: latency
         for service in snapshot.services
-        if (latency := snapshot.latency.get(f"{service.ref.namespace}/{service.metadata.name}")) is not None
+        if (latency := snapshot.latency.get(service.ref.key)) is not None
         and _enough(service.ref, snapshot)
         and latency.now_s >= SLOWER * latency.before_s
         and latency.excess_s >= LEAST_EXCESS_S

@@ -53,7 +53,7 @@ def _finding(
         object=deployment.ref,
         evidence=(
             _took(service, latency),
-            *(_took(ref, snapshot.latency[f"{ref.namespace}/{ref.name}"]) for ref in waiting[:3]),
+            *(_took(ref, snapshot.latency[ref.key]) for ref in waiting[:3]),
             *(changed(deployment, edit) for edit in edits[:5]),
         ),
         summary=f"{deployment.ref} answers in {_ms(latency.now_s)}, before in {_ms(latency.before_s)}, "

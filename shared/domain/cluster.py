@@ -52,6 +52,11 @@ class Ref(Frozen):
     namespace: str
     name: str
 
+    @property
+    def key(self) -> str:
+        """`namespace/name`: how metrics and logs call a Service or a pod."""
+        return f"{self.namespace}/{self.name}"
+
     def __str__(self) -> str:
         return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
 

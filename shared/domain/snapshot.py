@@ -154,7 +154,7 @@ class Snapshot(Frozen):
 
     def credible(self, service: Ref) -> Traffic | None:
         """The recent requests to a Service, but for those that only a doubtful witness counted; None if nobody did."""
-        key = f"{service.namespace}/{service.name}"
+        key = service.key
         counted, doubtful = self.recent.get(key), self.doubtful.get(key)
         return counted if counted is None or doubtful is None else counted.without(doubtful)
 
@@ -205,7 +205,7 @@ class Snapshot(Frozen):
         return self._services_of.get(deployment.ref, ())
 
     def ready_endpoints(self, service: Service) -> int:
-        return self._ready_endpoints[f"{service.ref.namespace}/{service.metadata.name}"]
+        return self._ready_endpoints[service.ref.key]
 
     def nearest_workload(self, service: Service) -> Deployment | None:
         """The one Deployment that the Service was most likely meant for, when its selector matches nothing.
@@ -225,7 +225,7 @@ class Snapshot(Frozen):
     def lines_of(self, pod: Pod) -> Iterator[tuple[str, str]]:
         """Yield (container, line) of what was heard of a pod."""
         for container in pod.spec.containers:
-            for line in self.logs.get(f"{pod.ref.namespace}/{pod.metadata.name}/{container.name}", ()):
+            for line in self.logs.get(f"{pod.ref.key}/{container.name}", ()):
                 yield container.name, line
 
     def events_about(self, ref: Ref) -> Sequence[Event]:

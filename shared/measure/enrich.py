@@ -94,7 +94,7 @@ async def _requests(
     snapshot: Snapshot, metrics: Metrics, window_s: float, starved: Sequence[str]
 ) -> tuple[dict[str, Traffic], dict[str, Traffic], dict[str, Traffic], str]:
     """The counters, what they grew by, and what of that only the starved pods counted."""
-    known = {f"{service.ref.namespace}/{service.ref.name}" for service in snapshot.services}
+    known = {service.ref.key for service in snapshot.services}
     try:
         traffic = await _traffic(metrics, known, requests(COUNTED), requests(FAILED))
         recent = await _traffic(metrics, known, recent_requests(COUNTED, window_s), recent_requests(FAILED, window_s))
@@ -121,7 +121,7 @@ async def _latency(
 
     The best: a fault may have begun in one of them, and what was fast in any is slow now.
     """
-    known = {f"{service.ref.namespace}/{service.ref.name}" for service in snapshot.services}
+    known = {service.ref.key for service in snapshot.services}
     try:
         now, *before = await asyncio.gather(
             _by_name(metrics, average_s(window_s, but=starved), "service"),
@@ -144,7 +144,7 @@ async def _usage(snapshot: Snapshot, metrics: Metrics, window_s: float) -> tuple
         waited = await _by_name(metrics, throttled(window_s), "pod")
     except MetricsUnavailable as failure:
         return {}, f"not read: CPU and memory metrics ({failure})"
-    known = {f"{pod.ref.namespace}/{pod.ref.name}" for pod in snapshot.pods}
+    known = {pod.ref.key for pod in snapshot.pods}
     found = {
         name: Usage(cpu_cores=cores[name], memory_bytes=memory[name], throttled=waited.get(name, 0.0))
         for name in cores.keys() & memory.keys() & known

@@ -31,9 +31,9 @@ def health_of(scope: Sequence[Ref], snapshot: Snapshot) -> Health:
         workloads=tuple(
             _workload(deployment, snapshot) for deployment in deployments if str(deployment.ref) not in unknown
         ),
-        endpoints={_key(service.ref): snapshot.ready_endpoints(service) for service in known},
-        traffic={key: snapshot.traffic[key] for service in known if (key := _key(service.ref)) in snapshot.traffic},
-        recent={key: snapshot.recent[key] for service in known if (key := _key(service.ref)) in snapshot.recent},
+        endpoints={service.ref.key: snapshot.ready_endpoints(service) for service in known},
+        traffic={key: snapshot.traffic[key] for service in known if (key := service.ref.key) in snapshot.traffic},
+        recent={key: snapshot.recent[key] for service in known if (key := service.ref.key) in snapshot.recent},
         unmeasured=unmeasured,
     )
 
@@ -50,10 +50,6 @@ def _unmeasured(scope: Sequence[Ref], snapshot: Snapshot) -> Iterator[Unmeasured
 
 def _services_of(namespace: str) -> str:
     return f"the Services of {namespace}"
-
-
-def _key(ref: Ref) -> str:
-    return f"{ref.namespace}/{ref.name}"
 
 
 def _workload(deployment: Deployment, snapshot: Snapshot) -> WorkloadHealth:

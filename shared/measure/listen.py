@@ -24,7 +24,7 @@ class _Container(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.pod.ref.namespace}/{self.pod.metadata.name}/{self.name}"
+        return f"{self.pod.ref.key}/{self.name}"
 
     @property
     def node(self) -> str:
