@@ -67,7 +67,7 @@ def home_of(group: Group, began: datetime, topology: Topology, open_incidents: S
         involved = involved_in(incident)
         if group.root in involved:
             return Home(incident=incident.id, because=f"{group.root} is part of what {incident.id} is about")
-        if (why := _passed_on(group, involved, topology)) is not None:
+        if (why := _passed_on(group, involved, topology) or _harmed(group, incident, topology)) is not None:
             return Home(incident=incident.id, because=why)
     return None
 
@@ -120,10 +120,26 @@ def involved_in(incident: Incident) -> frozenset[Ref]:
 
 
 def _passed_on(group: Group, involved: frozenset[Ref], topology: Topology) -> str | None:
-    if group.root is None or ((fault := topology.unwell.get(group.root)) is not None and fault.structural):
+    if group.root is None or _has_a_fault_of_its_own(group.root, topology):
         return None
     below = topology.needs(group.about or group.root) & involved
     return f"{group.about or group.root} depends on {min(below)}, and shows no fault of its own" if below else None
+
+
+def _harmed(group: Group, incident: Incident, topology: Topology) -> str | None:
+    """Who harms one by calling it harms all that it calls; there it shows for a while, also when that is over."""
+    blamed = next((cause.object for cause in incident.causes[:1] if cause.harms is not None), None)
+    if group.root is None or blamed is None or _has_a_fault_of_its_own(group.root, topology):
+        return None
+    return (
+        f"{blamed} calls {group.root}, which shows no fault of its own"
+        if group.root in topology.needs(blamed)
+        else None
+    )
+
+
+def _has_a_fault_of_its_own(ref: Ref, topology: Topology) -> bool:
+    return (fault := topology.unwell.get(ref)) is not None and fault.structural
 
 
 _MERGEABLE: Final = frozenset(

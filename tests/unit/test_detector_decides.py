@@ -122,6 +122,17 @@ def test_a_second_best_cause_claims_nothing() -> None:
     assert decide.home_of(group(CART, CART_IS_BROKEN), T0, CART_IS_BROKEN, [incident]) is None
 
 
+def test_what_a_caller_harms_belongs_to_that_callers_fault() -> None:
+    """It asks all that it calls too often, and not only the one where it was found; what cannot start has its own."""
+    storm = a_cause(CauseCode.RETRY_STORM, ref=FRONT)
+    about_stock = about(STOCK).but(causes=(storm.but(harms=STOCK),))
+    home = decide.home_of(group(CART, ALL_IS_WELL), T0, ALL_IS_WELL, [about_stock])
+    assert home is not None
+    assert home.because == f"{FRONT} calls {CART}, which shows no fault of its own"
+    assert decide.home_of(group(CART, CART_IS_BROKEN), T0, CART_IS_BROKEN, [about_stock]) is None
+    assert decide.home_of(group(CART, ALL_IS_WELL), T0, ALL_IS_WELL, [about(STOCK).but(causes=(storm,))]) is None
+
+
 def test_two_that_have_the_same_best_cause_are_one() -> None:
     """A caller that harms two things is found at the root of neither; of what is over it is no news."""
     asks_too_much = a_cause(CauseCode.RETRY_STORM, ref=FRONT)

@@ -391,7 +391,9 @@ async def test_a_kubelet_that_does_not_answer_once_is_not_asked_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inject", "code"), [(cordoned, CauseCode.NODE_CORDONED), (killed, CauseCode.PODS_KILLED)], ids=["cordoned", "killed"]
+    ("inject", "code"),
+    [(cordoned, CauseCode.NODE_CORDONED), (killed, CauseCode.PODS_KILLED)],
+    ids=["cordoned", "killed"],
 )
 async def test_a_fault_that_only_a_person_can_end_is_named_and_nothing_is_done_about_it(
     inject: Fault, code: CauseCode
