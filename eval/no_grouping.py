@@ -12,7 +12,7 @@ from shared.domain.ids import CorrelationKey
 from shared.domain.incident import Incident
 
 _grouped = decide.group_of
-_home_of = decide.home_of
+_home_of, _merges_into = decide.home_of, decide.merges_into
 
 
 def each_alone(alert: Alert, topology: Topology | None) -> decide.Group:
@@ -27,7 +27,14 @@ def no_home(
     return _home_of(group, began, topology, open_incidents[:0])
 
 
+def no_merge(
+    incident: Incident, group: decide.Group, began: datetime, topology: Topology, others: Sequence[Incident]
+) -> decide.Home | None:
+    """Answer as if it were the only one."""
+    return _merges_into(incident, group, began, topology, others[:0])
+
+
 if __name__ == "__main__":
     decide.group_of = each_alone
-    decide.home_of = no_home
+    decide.home_of, decide.merges_into = no_home, no_merge
     sys.exit(main())

@@ -72,6 +72,17 @@ def home_of(group: Group, began: datetime, topology: Topology, open_incidents: S
     return None
 
 
+def merges_into(
+    incident: Incident, group: Group, began: datetime, topology: Topology, others: Sequence[Incident]
+) -> Home | None:
+    """Find the open incident that one which is open already belongs to, by what has shown since."""
+    return (
+        home_of(group, began, topology, others)
+        or home_by_cause(incident, began, others)
+        or twin_of(group, began, topology, others)
+    )
+
+
 def home_by_cause(incident: Incident, began: datetime, others: Sequence[Incident]) -> Home | None:
     """Find the open incident that has the same best cause, wherever it has its root; the oldest, if several do.
 

@@ -201,9 +201,7 @@ async def _merge(incident: Incident, view: View, context: Context) -> bool:
         group = decide.group_now(incident, alert, view.topology)
         look = Look(view, context.ledger)
         others = [other for other in await look.open_incidents() if other.id != incident.id]
-        home = decide.home_of(group, alert.starts_at, view.topology, others)
-        home = home or decide.home_by_cause(incident, alert.starts_at, others)
-        home = home or decide.twin_of(group, alert.starts_at, view.topology, others)
+        home = decide.merges_into(incident, group, alert.starts_at, view.topology, others)
         into = next((other for other in others if home and other.id == home.incident), None)
         if home is None or into is None or not decide.keeps(into, incident, view.topology):
             return False
