@@ -9,6 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.score import RATES
+from shared.domain.errors import PrimumError
 
 Row = Mapping[str, Any]
 MARKS: Final = (
@@ -52,9 +53,13 @@ def page(result: Mapping[str, Any]) -> str:
 
 
 def write(file: Path, result: Mapping[str, Any]) -> None:
-    """Write the page, and the folder that it is to be in."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page(result), encoding="utf-8")
+    """Write the page, and the folder that it is to be in. Raises PrimumError."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(page(result), encoding="utf-8")
+    except OSError as error:
+        why = f"the report cannot be written to {file}: {error.strerror}"
+        raise PrimumError(why, advice="go on with --resume and another --report: nothing is played twice") from error
 
 
 def marks(row: Row) -> Sequence[Mark]:

@@ -72,8 +72,15 @@ def main(options: Options) -> int:
     if unknown := [name for name in options.only if name not in {kind.name for kind in SCENARIOS}]:
         known = ", ".join(kind.name for kind in SCENARIOS)
         raise PrimumError(f"there is no scenario {unknown[0]!r}", advice=f"choose among {known}")
+    if options.resume:
+        with _finished(options, on):
+            pass  # before a cluster is started for nothing
     opening(on)
-    finished = _finished(options, on)
+    with _finished(options, on) as finished:
+        return _run(options, on, finished)
+
+
+def _run(options: Options, on: GroundName, finished: Finished) -> int:
     sys.stderr.write(f"seed {finished.seed}, on {on}\n")
     evaluation = Evaluation(finished, on)
     try:
@@ -88,10 +95,10 @@ def main(options: Options) -> int:
         "rows": evaluation.rows,
         "summary": score.summary(evaluation.rows),
     }
+    sys.stdout.write(json.dumps(result, indent=2) + "\n" if options.as_json else table(result) + "\n")
     if options.report is not None:
         report.write(options.report, result)
         sys.stderr.write(f"the report is in {options.report}\n")
-    sys.stdout.write(json.dumps(result, indent=2) + "\n" if options.as_json else table(result) + "\n")
     return 0 if result["summary"]["ok"] else 1
 
 
@@ -155,6 +162,7 @@ class Evaluation:
             return
         hit = set[str]()
         async with opening(self._on)(self._finished.seed + cases[0].variant) as ground, Stage(ground) as stage:
+            self._finished.begin()
             for case in playable:
                 if lacking := case.kind.lacking(ground):
                     self._finish(_skipped(case, lacking), task)

@@ -4,15 +4,18 @@ import asyncio
 import signal
 import sys
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 _Result = TypeVar("_Result")
+ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a supervisor's word, and a terminal that was closed."""
 STOPPED: Final = 130
 """The exit status after Ctrl-C."""
 
 
 def run(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run it as asyncio.run does, until it ends or is told to stop by Ctrl-C or SIGTERM.
+    """Run it as asyncio.run does, until it ends or is told to stop by Ctrl-C, SIGTERM or SIGHUP.
 
     Raises KeyboardInterrupt if it was told to, once everything that it began is ended: asyncio.run alone would let a
     second Ctrl-C interrupt the ending itself, and a SIGTERM would end nothing.
@@ -25,14 +28,16 @@ def run(main: Coroutine[Any, Any, _Result]) -> _Result:
         def stop() -> None:
             nonlocal told
             if told or me is None:
-                sys.stderr.write("stopping: what was started is being ended\n")
-                sys.stderr.flush()
+                with suppress(OSError):  # the terminal may be what went
+                    sys.stderr.write("stopping: what was started is being ended\n")
+                    sys.stderr.flush()
                 return
             told = True
             me.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
+        for number in ENDS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants no SIGHUP to end anything
+                loop.add_signal_handler(number, stop)
         return await main
 
     try:

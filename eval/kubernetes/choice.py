@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from eval.kubernetes import k3s, network
 from eval.kubernetes.build import is_built
 from eval.kubernetes.cluster import Say
+from eval.stopping import ENDS
 from shared.domain.errors import PrimumError
 
 CONTEXT: Final = "PRIMUM_TEST_CONTEXT"
@@ -84,15 +85,15 @@ def run_in_k3s(command: Sequence[str], say: Say) -> int:
 def carried_out(command: Sequence[str]) -> int:
     """Run a command to its end, and return its status: who wants us to end wants it to end, and it may clean up.
 
-    Ctrl-C reaches it without us, as all of a terminal's foreground; SIGTERM is passed on.
+    Ctrl-C reaches it without us, as all of a terminal's foreground; SIGTERM and SIGHUP are passed on.
     """
     with subprocess.Popen(command) as process:
 
         def pass_on(number: int, _: FrameType | None) -> None:
-            if number == signal.SIGTERM:
-                process.terminate()
+            if number != signal.SIGINT:
+                process.send_signal(number)
 
-        before = {each: signal.signal(each, pass_on) for each in (signal.SIGTERM, signal.SIGINT)}
+        before = {each: signal.signal(each, pass_on) for each in ENDS if signal.getsignal(each) is not signal.SIG_IGN}
         try:
             status = process.wait()
         finally:

@@ -38,21 +38,61 @@ def test_variants_hit_others_beside_noise_that_hits_none_of_them(kind: type[Scen
 
 def test_a_run_goes_on_with_what_is_finished(tmp_path: Path) -> None:
     """With its seed and its choice; what broke off is played again."""
-    run = Finished.new(tmp_path, "lab", 7, 2, ["wrong-image", "healthy"])
-    run.add(a_row(ok=True))
-    run.add(a_row(error="RuntimeError: the lab fell over"))
-
-    again = Finished.of_the_last(tmp_path, "lab")
-
-    assert (again.seed, again.variants, again.only) == (7, 2, ("wrong-image", "healthy"))
-    assert [row["error"] for row in again.rows] == [""]
+    with Finished.new(tmp_path, "lab", 7, 2, ["wrong-image", "healthy"]) as run:
+        run.add(a_row(ok=True))
+        run.add(a_row(error="RuntimeError: the lab fell over"))
+    with Finished.of_the_last(tmp_path, "lab") as again:
+        assert (again.seed, again.variants, again.only) == (7, 2, ("wrong-image", "healthy"))
+        assert [row["error"] for row in again.rows] == [""]
 
 
 def test_there_must_be_something_to_go_on_with(tmp_path: Path) -> None:
     """A run on another ground is not this one."""
-    Finished.new(tmp_path, "lab", 7, 1, [])
+    with Finished.new(tmp_path, "lab", 7, 1, []) as run:
+        run.begin()
     with pytest.raises(PrimumError, match="no run on kubernetes"):
         Finished.of_the_last(tmp_path, "kubernetes")
+
+
+def test_a_run_that_never_began_takes_nothing_from_the_one_before(tmp_path: Path) -> None:
+    """What it was to be played on could not be had: a word that was mistyped, say."""
+    with Finished.new(tmp_path, "lab", 7, 1, []) as run:
+        run.add(a_row(ok=True))
+    with Finished.new(tmp_path, "lab", 8, 1, []):
+        pass
+    with Finished.of_the_last(tmp_path, "lab") as again:
+        assert (again.seed, len(again.rows)) == (7, 1)
+
+
+def test_two_runs_do_not_write_each_others_rows(tmp_path: Path) -> None:
+    """The second one is refused, with what to do about it."""
+    with Finished.new(tmp_path, "lab", 7, 1, []) as first:
+        first.begin()
+        with pytest.raises(PrimumError, match="another run on lab"):
+            Finished.new(tmp_path, "lab", 8, 1, [])
+        with pytest.raises(PrimumError, match="another run on lab"):
+            Finished.of_the_last(tmp_path, "lab")
+
+
+def test_a_row_that_was_cut_off_is_played_again(tmp_path: Path) -> None:
+    """The disk was full, say; and what is added then stands on a line of its own."""
+    with Finished.new(tmp_path, "lab", 7, 1, []) as run:
+        run.add(a_row(ok=True))
+        run.file.write(b'{"scenario": "wro')
+    with Finished.of_the_last(tmp_path, "lab") as again:
+        again.add(a_row(ok=False))
+    with Finished.of_the_last(tmp_path, "lab") as after:
+        assert [row["ok"] for row in after.rows] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "text", [b"no JSON\n", b"[1]\n", b"{}\n", b'{"seed": 1, "variants": 1, "only": []}\n3\n', b"\xff\n"]
+)
+def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, text: bytes) -> None:
+    """In a line, with what to do."""
+    (tmp_path / "lab.jsonl").write_bytes(text)
+    with pytest.raises(PrimumError, match="leave --resume out"):
+        Finished.of_the_last(tmp_path, "lab")
 
 
 @pytest.mark.parametrize(
