@@ -11,7 +11,7 @@ from shared.analyzers.suspects import errs, failing_ratio
 from shared.domain.cause import Evidence
 from shared.domain.cluster import Ref
 from shared.domain.objects import Deployment, ReplicaSet, Service, TemplateSpec
-from shared.domain.revisions import current_revision, known_good, rolled_out_at
+from shared.domain.revisions import known_good, rolled_out_within
 from shared.domain.snapshot import Snapshot
 
 _DNS_LABEL: Final = ("k8s-app", "kube-dns")
@@ -55,9 +55,7 @@ def _asked_the_cluster(snapshot: Snapshot, made: ReplicaSet) -> bool:
 
 
 def _is_new(deployment: Deployment, snapshot: Snapshot) -> bool:
-    current = current_revision(deployment, snapshot)
-    since = None if current is None else rolled_out_at(current, snapshot)
-    return since is not None and snapshot.taken_at - since <= AFTER_A_CHANGE
+    return rolled_out_within(AFTER_A_CHANGE, deployment, snapshot)
 
 
 def _asks_the_cluster(spec: TemplateSpec, snapshot: Snapshot) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from shared.analyzers.addresses import services_named
 from shared.analyzers.crash_loop import AFTER_A_CHANGE
 from shared.domain.objects import Deployment, ReplicaSet, Service
-from shared.domain.revisions import current_revision, known_good, rolled_out_at
+from shared.domain.revisions import known_good, rolled_out_within
 from shared.domain.snapshot import Snapshot
 
 
@@ -27,8 +27,6 @@ def callers(service: Service, snapshot: Snapshot) -> Iterator[Deployment]:
 def changed_callers(service: Service, snapshot: Snapshot) -> Iterator[Changed]:
     """Yield those of them that were rolled out lately."""
     for caller in callers(service, snapshot):
-        current = current_revision(caller, snapshot)
-        since = None if current is None else rolled_out_at(current, snapshot)
-        recent = since is not None and snapshot.taken_at - since <= AFTER_A_CHANGE
+        recent = rolled_out_within(AFTER_A_CHANGE, caller, snapshot)
         if recent and (before := known_good(caller, snapshot)) is not None:
             yield Changed(caller, before)

@@ -10,7 +10,7 @@ from shared.analyzers.suspects import failing_ratio
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Container, Deployment, ReplicaSet, quantity
 from shared.domain.path import join
-from shared.domain.revisions import current_revision, known_good, rolled_out_at
+from shared.domain.revisions import known_good, rolled_out_within
 from shared.domain.snapshot import Snapshot
 
 
@@ -41,9 +41,7 @@ def _at_its_end(deployment: Deployment, use: CpuUse, snapshot: Snapshot) -> bool
 
 
 def _is_new(deployment: Deployment, snapshot: Snapshot) -> bool:
-    current = current_revision(deployment, snapshot)
-    since = None if current is None else rolled_out_at(current, snapshot)
-    return since is not None and snapshot.taken_at - since <= AFTER_A_CHANGE
+    return rolled_out_within(AFTER_A_CHANGE, deployment, snapshot)
 
 
 def _roomier(deployment: Deployment, container: Container, snapshot: Snapshot) -> ReplicaSet | None:

@@ -9,7 +9,7 @@ from shared.analyzers.pods import ContainerSeen
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Container, Deployment, ReplicaSet
 from shared.domain.path import join
-from shared.domain.revisions import current_revision, known_good, rolled_out_at, template_difference
+from shared.domain.revisions import known_good, rolled_out_within, template_difference
 from shared.domain.snapshot import Snapshot
 
 
@@ -27,9 +27,7 @@ def memory_use_grown(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _before(deployment: Deployment, snapshot: Snapshot) -> ReplicaSet | None:
-    current = current_revision(deployment, snapshot)
-    since = None if current is None else rolled_out_at(current, snapshot)
-    recent = since is not None and snapshot.taken_at - since <= AFTER_A_CHANGE
+    recent = rolled_out_within(AFTER_A_CHANGE, deployment, snapshot)
     return known_good(deployment, snapshot) if recent else None
 
 

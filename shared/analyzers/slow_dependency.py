@@ -12,7 +12,7 @@ from shared.domain.cause import CauseCode, Evidence, Finding
 from shared.domain.cluster import Ref
 from shared.domain.health import Latency
 from shared.domain.objects import Deployment, ReplicaSet
-from shared.domain.revisions import current_revision, known_good, rolled_out_at, template_difference
+from shared.domain.revisions import known_good, rolled_out_within, template_difference
 from shared.domain.snapshot import Snapshot
 
 
@@ -66,9 +66,7 @@ def _finding(
 
 def _before_it_was_slow(deployment: Deployment, snapshot: Snapshot) -> ReplicaSet | None:
     """The revision before a rollout of the last hour; what was rolled out earlier did not make it slow now."""
-    current = current_revision(deployment, snapshot)
-    since = None if current is None else rolled_out_at(current, snapshot)
-    recent = since is not None and snapshot.taken_at - since <= AFTER_A_CHANGE
+    recent = rolled_out_within(AFTER_A_CHANGE, deployment, snapshot)
     return known_good(deployment, snapshot) if recent else None
 
 

@@ -1,7 +1,7 @@
 """A Deployment's revisions: which one runs now, which came before, and since when."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.domain.change import Edit, difference
@@ -75,3 +75,10 @@ def rolled_out_at(revision: ReplicaSet, snapshot: Snapshot) -> datetime | None:
         return revision.metadata.creation_timestamp
     made = (pod.metadata.creation_timestamp for pod in snapshot.pods_of_revision(revision))
     return min((at for at in made if at is not None), default=None)
+
+
+def rolled_out_within(span: timedelta, deployment: Deployment, snapshot: Snapshot) -> bool:
+    """Whether the Deployment went to the revision that it has now no longer ago than that."""
+    current = current_revision(deployment, snapshot)
+    since = None if current is None else rolled_out_at(current, snapshot)
+    return since is not None and snapshot.taken_at - since <= span
