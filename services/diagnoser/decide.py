@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from shared.analyzers.suspects import ERRING_REQUESTS
 from shared.analyzers.topology import Topology
 from shared.domain.alert import Alert
-from shared.domain.cause import CIRCUMSTANTIAL, OUT_OF_REACH, Cause, CauseCode, Finding
+from shared.domain.cause import CIRCUMSTANTIAL, MEASURED, OUT_OF_REACH, Cause, CauseCode, Finding
 from shared.domain.cluster import Kind, Ref
 from shared.domain.incident import Incident
 from shared.domain.snapshot import Snapshot
@@ -232,6 +232,11 @@ def _went_back_in_vain(cause: Cause, incident: Incident) -> bool:
     )
 
 
+def _is_just_felt(cause: Cause) -> bool:
+    """Whether it says how a workload does and nothing of why, so that nothing could be done about it."""
+    return cause.code in MEASURED and not cause.remedy
+
+
 def _blames_a_rollout(cause: Cause) -> bool:
     return cause.code in _SAY_WHAT_A_ROLLOUT_DID | CIRCUMSTANTIAL
 
@@ -262,12 +267,13 @@ def worth_another_look(  # noqa: PLR0913 - what was found, about what, and how l
 
     So it is where nothing was found; or only a rollout while its pods do not get well: why they do not will show. Or
     while its pods are younger than the rates (`window_s`), which then hold how those ended that it replaced. Or only
-    what a rollout may have done that was taken back in vain: rates that tell otherwise need a window first.
+    what a rollout may have done that was taken back in vain: rates that tell otherwise need a window first. Or only
+    that something is slow, with nothing to go back to: what slows it shows itself, or passes with its own incident.
     """
     since = incident.updated_at
     if since is None or now - since >= timedelta(seconds=grace_s):
         return False
-    if not causes or all(_went_back_in_vain(cause, incident) for cause in causes):
+    if all(_went_back_in_vain(cause, incident) or _is_just_felt(cause) for cause in causes):
         return True
     if not all(cause.circumstantial for cause in causes):
         return False

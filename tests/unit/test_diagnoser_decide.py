@@ -10,6 +10,7 @@ from shared.analyzers.topology import Topology
 from shared.domain.alert import Alert
 from shared.domain.cause import Cause, CauseCode, Finding
 from shared.domain.cluster import Kind, Object, Ref
+from shared.domain.frozen import Json
 from shared.domain.health import Traffic
 from shared.domain.incident import Incident, State
 from shared.domain.transaction import Outcome
@@ -287,6 +288,22 @@ def test_the_cluster_is_looked_at_again_where_it_will_say_more(
         now = about.updated_at + timedelta(seconds=waited_s)
         assert worth_another_look(causes, topology, about, now, grace_s=15, window_s=0) is worth
     assert not worth_another_look(causes, topology, Incident(id=about.id), T0, grace_s=15, window_s=0)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "beside", "again"),
+    [({}, [], True), ({"revision": 1}, [], False), ({}, [CauseCode.CPU_SATURATED], False)],
+    ids=["nothing to go back to", "a revision to go back to", "and a cause"],
+)
+def test_that_something_is_slow_is_not_given_up_at_once(
+    remedy: dict[str, Json], beside: list[CauseCode], *, again: bool
+) -> None:
+    """A neighbour of what is mended right now is slow as well, and well a moment later: nobody is woken for it."""
+    topology, about = a_shop(), incident()
+    assert about.updated_at is not None
+    slow = finding(CauseCode.SLOW_DEPENDENCY, remedy=remedy)
+    causes = rank([slow, *(finding(code) for code in beside)], about, topology)
+    assert worth_another_look(causes, topology, about, about.updated_at, grace_s=15, window_s=0) is again
 
 
 @pytest.mark.parametrize(
