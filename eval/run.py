@@ -160,23 +160,38 @@ class Evaluation:
         playable = [case for case in cases if self._on not in case.kind.not_on]
         if not playable:
             return
-        hit = set[str]()
-        async with opening(self._on)(self._finished.seed + cases[0].variant) as ground, Stage(ground) as stage:
-            self._finished.begin()
-            for case in playable:
-                if lacking := case.kind.lacking(ground):
-                    self._finish(_skipped(case, lacking), task)
-                    continue
-                scenario, _, _ = case.cast(self._finished.seed)
-                whom = {scenario.role, scenario.other} - {""}
-                if not ground.renews and hit & whom:
-                    continue  # Primum yields after some transactions of a workload: a scenario is to be its first one
-                hit |= whom
-                self._bar.update(task, description=case.name)
-                row = await self._row(case, stage)
-                self._finish(row, task)
-                if row.error:
-                    return
+        broken_off = False
+        try:
+            async with opening(self._on)(self._finished.seed + cases[0].variant) as ground, Stage(ground) as stage:
+                self._finished.begin()
+                broken_off = await self._play_on(stage, playable, task)
+        except Exception as error:
+            if broken_off:  # its row says so; what it broke cannot be ended in order, and the next ground is another
+                self._bar.console.print(f"the ground it broke off on: {_in_a_line(error)}", highlight=False)
+                return
+            if isinstance(error, PrimumError):
+                raise
+            goes_on = f"what was played is kept: primum eval run --on {self._on} --resume"
+            raise PrimumError(f"the ground broke: {_in_a_line(error)}", advice=goes_on) from error
+
+    async def _play_on(self, stage: Stage[Site], cases: Sequence[Case], task: TaskID) -> bool:
+        """Play those that this ground can be for, and return whether one of them broke off, which was the last then."""
+        hit, ground = set[str](), stage.ground
+        for case in cases:
+            if lacking := case.kind.lacking(ground):
+                self._finish(_skipped(case, lacking), task)
+                continue
+            scenario, _, _ = case.cast(self._finished.seed)
+            whom = {scenario.role, scenario.other} - {""}
+            if not ground.renews and hit & whom:
+                continue  # Primum yields after some transactions of a workload: a scenario is to be its first one
+            hit |= whom
+            self._bar.update(task, description=case.name)
+            row = await self._row(case, stage)
+            self._finish(row, task)
+            if row.error:
+                return True
+        return False
 
     def _finish(self, row: Row, task: TaskID) -> None:
         self._finished.add(dataclasses.asdict(row))
@@ -197,7 +212,7 @@ class Evaluation:
         try:
             await self._judged(row, scenario, stage, beside)
         except Exception as error:  # noqa: BLE001 - whatever breaks a scenario is its own failure, and not the run's
-            row.ok, row.error = False, f"{type(error).__name__}: {error}"
+            row.ok, row.error = False, _in_a_line(error)
         row.elapsed_s = round(self._clock.monotonic_s() - began_s, 1)
         return row
 
@@ -214,6 +229,10 @@ class Evaluation:
         row.residue, row.problems = len(play.result.residue), [*play.result.problems, *play.result.residue]
         row.t_alert_s = play.result.fault_to_alert_s
         score.judge(row, truth, incidents, play.result.told_at)
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _skipped(case: Case, why: str) -> Row:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -9,9 +10,10 @@ import typer
 
 from eval.kubernetes import network, pki
 from eval.kubernetes.build import bin_dir, build
-from eval.kubernetes.choice import CONTEXT, WITHOUT, Source, choose, run_alone, run_in_k3s
+from eval.kubernetes.choice import CONTEXT, WITHOUT, Source, choose, is_held, run_alone, run_in_k3s
 from eval.kubernetes.cluster import down, prepare, up
 from eval.kubernetes.places import DEFAULT, Places, running
+from eval.stopping import ENDS
 from shared.adapters.system import SystemClock
 from shared.domain.errors import PrimumError
 
@@ -61,13 +63,27 @@ def up_(
 def down_(
     *,
     name: Name = DEFAULT,
-    everyone: Annotated[bool, typer.Option("--all", help="All that were left on this machine.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="All on this machine, but those of runs that go on.")] = False,
 ) -> None:
     """Take a cluster down and leave nothing of it behind."""
     names = running() if everyone else [name] if name in running() else []
-    left = [trace for each in names for trace in asyncio.run(down(Places(each)))]
+    left = [trace for each in names if not (everyone and _spared(each)) for trace in _taken_down(each)]
     if left:
         raise PrimumError(f"could not be removed: {', '.join(left)}", advice="see who holds it, and run it again")
+
+
+def _spared(name: str) -> bool:
+    if held := is_held(name):
+        _say(f"{name!r} goes with its run, which goes on; `python -m eval.kubernetes down --name {name}` ends both")
+    return held
+
+
+def _taken_down(name: str) -> list[str]:
+    """Take one down, and say what is left: that one cannot go keeps none of the others."""
+    try:
+        return asyncio.run(down(Places(name)))
+    except (PrimumError, OSError) as error:
+        return [f"the cluster {name!r} ({error})"]
 
 
 @app.command(
@@ -79,7 +95,13 @@ def exec_(command: Annotated[list[str], typer.Argument(help="What to run.")], na
     """Run a command inside the cluster's network, as its administrator, with its kubectl on PATH."""
     places = Places(name)
     path = f"{bin_dir()}:{os.environ.get('PATH', '')}"
-    environment = {"KUBECONFIG": str(places.admin), CONTEXT: pki.CONTEXT, "PATH": path}
+    environment = {
+        "KUBECONFIG": str(places.admin),
+        CONTEXT: pki.CONTEXT,
+        "PATH": path,
+        "TMPDIR": str(places.scratch),
+        "KUBECACHEDIR": str(places.scratch),  # kubectl's, which else grows in the home folder
+    }
     network.enter(places, ("env", *(f"{key}={value}" for key, value in environment.items()), *command))
 
 
@@ -99,7 +121,7 @@ def run_(
     choice = choose(os.environ)
     match choice.source:
         case Source.BUILT:
-            raise typer.Exit(run_alone(f"run-{os.getpid()}", command, nodes, _say))
+            raise typer.Exit(run_alone(command, nodes, _say))
         case Source.K3S:
             raise typer.Exit(run_in_k3s(command, _say))
         case Source.NAMED | Source.NONE:
@@ -115,6 +137,9 @@ def status_(name: Name = DEFAULT) -> None:
 
 def main() -> None:
     """Run the command; a PrimumError is one line and status 2."""
+    for each in ENDS:  # all as Ctrl-C: what was begun is ended before we are
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, signal.default_int_handler)
     try:
         app()
     except PrimumError as error:

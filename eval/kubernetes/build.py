@@ -1,16 +1,15 @@
 """Kubernetes, etcd and CoreDNS from their published Go modules: built once, kept by version, with no image pulled."""
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from eval.kubernetes.alone import alone
 from eval.kubernetes.places import cache_dir, prune, running
 from shared.domain.errors import PrimumError
 
@@ -87,7 +86,7 @@ def build(say: Say) -> Path:
     if shutil.which("go") is None:
         raise BuildFailed("there is no `go` on PATH", advice="install Go 1.25 or newer, https://go.dev/dl")
     place.mkdir(parents=True, exist_ok=True)
-    with _alone(place), tempfile.TemporaryDirectory(prefix="primum-build-") as scratch:
+    with alone(place), tempfile.TemporaryDirectory(prefix="primum-build-") as scratch:
         _build_missing(Path(scratch), place, say)
     prune(place, lambda _: bool(running()))  # what of them a running cluster was started from, nobody wrote down
     return place
@@ -145,11 +144,3 @@ def _go(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
     if said.returncode:
         last = "; ".join(said.stderr.strip().splitlines()[-3:])
         raise BuildFailed(f"`go {' '.join(arguments[:2])} …` failed: {last}")
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Let only one process build: the other one waits, and finds it built."""
-    with (place / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

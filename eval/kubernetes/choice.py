@@ -1,11 +1,14 @@
 """Which cluster tests may use: one that somebody named for them, or one that is made for them; never another."""
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
 
@@ -19,6 +22,12 @@ CONTEXT: Final = "PRIMUM_TEST_CONTEXT"
 """Names the context of KUBECONFIG whose cluster tests may use; they work in namespaces of their own."""
 WITHOUT: Final = "PRIMUM_TEST_WITHOUT"
 """Says to the tests why there is no cluster for them."""
+
+
+OURS: Final = (sys.executable, "-P", "-m", "eval.kubernetes")
+"""The harness as a command; what lies in somebody's current folder is none of its modules."""
+_FOR_A_RUN: Final = "run-"
+"""How the names of clusters begin that go with a run; its pid follows."""
 
 
 class Source(Enum):
@@ -50,11 +59,17 @@ def choose(environment: Mapping[str, str]) -> Choice:
     return Choice(Source.K3S)
 
 
+def is_named(environment: Mapping[str, str]) -> bool:
+    """Whether somebody named one for tests. Raises PrimumError if a context is named and no kubeconfig."""
+    named = bool(environment.get(CONTEXT))
+    if named and not environment.get("KUBECONFIG"):
+        raise PrimumError(f"{CONTEXT} names a context of no kubeconfig", advice="set KUBECONFIG, too")
+    return named
+
+
 def choose_ours(environment: Mapping[str, str]) -> Choice:
     """Choose for what must run inside the cluster's network. Raises as `choose`."""
-    if environment.get(CONTEXT):
-        if not environment.get("KUBECONFIG"):
-            raise PrimumError(f"{CONTEXT} names a context of no kubeconfig", advice="set KUBECONFIG, too")
+    if is_named(environment):
         return Choice(Source.NAMED)
     if lacking := network.missing():
         return Choice(Source.NONE, lacking)
@@ -63,16 +78,27 @@ def choose_ours(environment: Mapping[str, str]) -> Choice:
     return Choice(Source.BUILT)
 
 
-def run_alone(name: str, command: Sequence[str], nodes: int, say: Say) -> int:
+def run_alone(command: Sequence[str], nodes: int, say: Say) -> int:
     """Run a command on a cluster that is up for it alone, and return its exit status; the cluster goes in any case."""
-    ours = (sys.executable, "-m", "eval.kubernetes")
+    name = f"{_FOR_A_RUN}{os.getpid()}"
     say(f"a cluster {name!r} of {nodes} for this run")
     try:
-        return carried_out((*ours, "up", f"--name={name}", f"--nodes={nodes}")) or carried_out(
-            (*ours, "exec", f"--name={name}", *command)
+        return carried_out((*OURS, "up", f"--name={name}", f"--nodes={nodes}")) or carried_out(
+            (*OURS, "exec", f"--name={name}", *command)
         )
     finally:
-        carried_out((*ours, "down", f"--name={name}"))
+        say(f"taking {name!r} down")
+        with undisturbed():
+            carried_out((*OURS, "down", f"--name={name}"))
+
+
+def is_held(name: str) -> bool:
+    """Whether a cluster is up for a run that goes on."""
+    words = Path("/proc") / name.removeprefix(_FOR_A_RUN) / "cmdline"
+    try:
+        return name.startswith(_FOR_A_RUN) and OURS[-1].encode() in words.read_bytes()
+    except OSError:
+        return False
 
 
 def run_in_k3s(command: Sequence[str], say: Say) -> int:
@@ -80,6 +106,17 @@ def run_in_k3s(command: Sequence[str], say: Say) -> int:
     say(f"{k3s.IMAGE} in Docker for this run")
     with k3s.running() as kubeconfig:
         return carried_out(("env", f"KUBECONFIG={kubeconfig}", f"{CONTEXT}={k3s.CONTEXT}", *command))
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no signal that would end us, or what is started meanwhile, do so: it is ending things already."""
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in ENDS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def carried_out(command: Sequence[str]) -> int:

@@ -5,11 +5,10 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from eval.kubernetes import cgroups, daemon, network
+from eval.kubernetes import cgroups, daemon, kernel, network
 from eval.kubernetes.build import bin_dir, build
 from eval.kubernetes.control_plane import ControlPlane
 from eval.kubernetes.daemon import DidNotStart
@@ -43,8 +42,9 @@ def prepare(places: Places, nodes: int, say: Say) -> Path:
     if places.state.exists() or places.network.exists():
         raise ClusterIsUp(f"a cluster {places.name!r} is here already", advice="use it, or `make cluster-down`")
     programs = build(say)
-    for folder in (places.state, places.logs, places.daemons):
+    for folder in (places.state, places.logs, places.daemons, places.scratch):
         folder.mkdir(parents=True, mode=0o700)
+    kernel.keep()
     network.make(places, nodes)
     cgroups.make(places, nodes)
     return programs
@@ -92,20 +92,26 @@ async def down(places: Places) -> list[str]:
     """Take it down and remove every trace, whatever state it was in. Return what could not be removed."""
     numbers = range(len(list(places.state.glob("node[0-9]*"))))
     members = [Node(places, bin_dir(), number) for number in numbers]
-    running = [each for each in daemon.known(places.daemons) if each.runs()]
+    running = _running(places)
     _thaw(running)
     # The kubelet before its containers: it would start them again. etcd last: the API server drains long without it.
     await daemon.end([each for each in running if not each.name.startswith(("containerd", "etcd"))], _GRACE_S)
     await asyncio.gather(*(_remove_containers(node) for node in members))
-    await daemon.end(daemon.known(places.daemons), _GRACE_S)
+    await daemon.end(_running(places), _GRACE_S)
     cgroups.end_all(places)
-    _end_shims(members)
     left = _unmount(places)
     network.remove(places)
     _remove_files(places, members)
     if not await daemon.within(_GONE_WITHIN_S, lambda: cgroups.remove(places)):
         left.append(f"cgroup {places.cgroup}")
+    kernel.put_back()
     return left
+
+
+def _running(places: Places) -> list[daemon.Daemon]:
+    """Itself, and whatever else lives in its network: a run that was killed leaves a whole Primum there."""
+    found = {each.pid: each for each in daemon.within_network(places.network)}
+    return [*(found | {each.pid: each for each in daemon.known(places.daemons) if each.runs()}).values()]
 
 
 def _thaw(running: Sequence[daemon.Daemon]) -> None:
@@ -129,15 +135,6 @@ async def _remove_containers(node: Node) -> None:
 
 async def _answers(node: Node) -> bool:
     return await daemon.within(_STARTS_WITHIN_S, lambda: _succeeds(node.ctr("version")))
-
-
-def _end_shims(members: Sequence[Node]) -> None:
-    sockets = {str(node.socket) for node in members}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            if "containerd-shim" in words[0] and sockets & {*words}:
-                daemon.kill(int(folder.name))
 
 
 def _unmount(places: Places) -> list[str]:

@@ -41,7 +41,8 @@ class ControlPlane:
 
     async def kubectl(self, *arguments: str) -> str:
         """Return what kubectl says, as the administrator. Raises DidNotStart with its words."""
-        command = (str(self._programs / "kubectl"), "--kubeconfig", str(self._places.admin), *arguments)
+        ours = f"--kubeconfig={self._places.admin}", f"--cache-dir={self._places.scratch}"  # nothing into ~/.kube
+        command = (str(self._programs / "kubectl"), *ours, *arguments)
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )

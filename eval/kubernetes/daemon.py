@@ -30,14 +30,26 @@ class Daemon(NamedTuple):
 
     @classmethod
     def start(cls, name: str, command: Sequence[str], log: Path, into: Path) -> Self:
-        """Start it in a session of its own, its words in a file, and write down in the folder `into` who it is."""
-        with log.open("ab") as words:
-            process = subprocess.Popen(  # it is ended by its pid, by another command
-                command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True, cwd=into
-            )
-        daemon = cls(name, process.pid, _began(process.pid) or 0)
-        (into / f"{name}.json").write_text(json.dumps(daemon._asdict()))
+        """Start it in a session of its own, its words in a file, and write down in the folder `into` who it is.
+
+        Raises DidNotStart.
+        """
+        try:
+            with log.open("ab") as words:
+                process = subprocess.Popen(  # it is ended by its pid, by another command
+                    command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True, cwd=into
+                )
+        except OSError as error:
+            raise DidNotStart(f"{name} does not start: {error}", advice="remove it; what is missing is made") from error
+        daemon = cls.of(name, process.pid)
+        (fresh := into / f".{name}.new").write_text(json.dumps(daemon._asdict()))
+        fresh.rename(into / f"{name}.json")
         return daemon
+
+    @classmethod
+    def of(cls, name: str, pid: int) -> Self:
+        """The process that has this pid now."""
+        return cls(name, pid, _began(pid) or 0)
 
     def runs(self) -> bool:
         return _began(self.pid) == self.began
@@ -52,9 +64,23 @@ class Daemon(NamedTuple):
             os.kill(self.pid, number)
 
 
+def within_network(network: Path) -> list[Daemon]:
+    """All processes that live in a network namespace: whatever started them, they were started for it."""
+    if not network.exists():
+        return []
+    inode, found = network.stat().st_ino, list[Daemon]()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if (folder / "ns/net").stat().st_ino == inode:
+                pid = int(folder.name)
+                found.append(Daemon.of((folder / "comm").read_text().strip(), pid))
+    return [each for each in found if each.pid != os.getpid()]
+
+
 def known(folder: Path) -> list[Daemon]:
     """The processes written down in a folder."""
-    return [Daemon(**json.loads(each.read_text())) for each in sorted(folder.glob("*.json"))]
+    written = [each.read_text() for each in sorted(folder.glob("*.json"))]
+    return [Daemon(**json.loads(text)) for text in written if text]  # one is empty where the machine itself went down
 
 
 async def end(daemons: Sequence[Daemon], grace_s: float) -> None:
@@ -65,12 +91,6 @@ async def end(daemons: Sequence[Daemon], grace_s: float) -> None:
         for daemon in daemons:
             daemon.signal(signal.SIGKILL)
         await within(grace_s, lambda: not any(daemon.runs() for daemon in daemons))
-
-
-def kill(pid: int) -> None:
-    """End a process that was found by its own command line."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 async def within(seconds: float, holds: Callable[[], bool]) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from eval.ground import Condition, GroundName, MachineFaults, NetworkFaults, NodeFaults, Settings
 from eval.kubernetes.accounts import CONTEXT as ACCOUNT_CONTEXT
 from eval.kubernetes.accounts import Account
-from eval.kubernetes.choice import CONTEXT, Source, choose_ours
+from eval.kubernetes.choice import CONTEXT, OURS, Source, choose_ours
 from eval.kubernetes.identities import identities
 from eval.kubernetes.machines import Machines, ours
 from eval.kubernetes.opening import is_complete
@@ -207,7 +207,7 @@ def enter() -> None:
     if choice.source is Source.NONE:
         raise PrimumError(f"no real cluster can be had here: {choice.reason}", advice="--on lab is always there")
     if choice.source is Source.BUILT:
-        command = (sys.executable, "-m", "eval.kubernetes", "run", *sys.orig_argv)
+        command = (*OURS, "run", *sys.orig_argv)
         os.execv(command[0], command)
 
 

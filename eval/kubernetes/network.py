@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Never
 
 from eval.kubernetes import cgroups
-from eval.kubernetes.places import Places
+from eval.kubernetes.places import DEFAULT, Places
 from shared.domain.errors import PrimumError
 
 # 198.18.0.0/15 is set aside for tests of networks (RFC 2544): nobody's real address.
@@ -109,7 +109,7 @@ def missing() -> str:
 
 def _forbidden() -> str:
     """Try what a root without capabilities, as in many a container, may not."""
-    probe = f"primum-probe-{os.getpid()}"
+    probe = f"probe-of-{DEFAULT}-{os.getpid()}"
     try:
         _ip("netns", "add", probe)
         try:

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 DEFAULT: Final = "primum"
 """The name of the cluster that `make cluster` starts; every cluster has a network namespace of this name."""
-_STATES: Final = Path("/var/lib/primum-test-cluster")
+_PREFIX: Final = f"{DEFAULT}-"
+STATES: Final = Path("/var/lib/primum-test-cluster")
+_NETWORKS: Final = Path("/run/netns")
 
 
 def cache_dir() -> Path:
@@ -31,7 +33,7 @@ class Places(NamedTuple):
 
     @property
     def state(self) -> Path:
-        return _STATES / self.name
+        return STATES / self.name
 
     @property
     def pki(self) -> Path:
@@ -46,6 +48,11 @@ class Places(NamedTuple):
         return self.state / "daemons"
 
     @property
+    def scratch(self) -> Path:
+        """The TMPDIR of what runs on the cluster: whatever ends that, its files end with the cluster."""
+        return self.state / "tmp"
+
+    @property
     def admin(self) -> Path:
         """The kubeconfig of an administrator, who may do anything: for tests and operators, never for Primum."""
         return self.state / "admin.kubeconfig"
@@ -53,17 +60,24 @@ class Places(NamedTuple):
     @property
     def network(self) -> Path:
         """The network namespace. It can be entered while the cluster is up."""
-        return Path("/run/netns") / self.cgroup
+        return _NETWORKS / self.cgroup
 
     @property
     def cgroup(self) -> str:
         """The name of the cgroup below which its pods run, and of its network namespace."""
-        return f"primum-{self.name}" if self.name != DEFAULT else DEFAULT
+        return f"{_PREFIX}{self.name}" if self.name != DEFAULT else DEFAULT
 
     def node(self, number: int) -> Path:
         return self.state / f"node{number}"
 
 
 def running() -> list[str]:
-    """The names of the clusters that left their state here: they run, or were not taken down."""
-    return sorted(each.name for each in _STATES.iterdir()) if _STATES.is_dir() else []
+    """The names of the clusters that have a state or a network here: they run, or were not taken down."""
+    networks = {each.name for each in _NETWORKS.iterdir()} if _NETWORKS.is_dir() else set[str]()
+    ours = {name.removeprefix(_PREFIX) for name in networks if name == DEFAULT or name.startswith(_PREFIX)}
+    return sorted(ours | {*states(STATES)})
+
+
+def states(folder: Path) -> list[str]:
+    """The names of the clusters that have their state in this folder."""
+    return [each.name for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []

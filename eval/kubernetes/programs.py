@@ -5,11 +5,12 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from eval.kubernetes.alone import alone
 from eval.kubernetes.places import cache_dir, prune
 from shared.domain.errors import PrimumError
 
@@ -48,7 +49,7 @@ async def built(say: Callable[[str], None]) -> AsyncIterator[Path]:
     with (place / _USED).open("w") as used:
         fcntl.flock(used, fcntl.LOCK_SH)
         os.utime(place)
-        with _alone(place):
+        with alone(place):
             if not _are_there(place):
                 say(f"building the shop's programs into {place}: once, a minute or two")
                 await _go_build(place)
@@ -105,11 +106,3 @@ async def _go_build(place: Path) -> None:
     for name in NAMES:
         (fresh / name).rename(place / name)
     shutil.rmtree(fresh)
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Let only one process build: the other one waits, and finds them built."""
-    with (place / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

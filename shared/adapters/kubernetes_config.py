@@ -73,7 +73,7 @@ async def load(kubeconfig: Path | None, context: str | None) -> Configuration:
 def _paths(kubeconfig: Path | None) -> list[Path]:
     if kubeconfig is not None:
         if not kubeconfig.expanduser().is_file():
-            raise ClusterUnavailable(f"there is no kubeconfig {kubeconfig}", advice="correct PRIMUM_KUBECONFIG")
+            raise ClusterUnavailable(f"there is no kubeconfig {kubeconfig}", advice="correct the path to it")
         return [kubeconfig.expanduser()]
     named = os.environ.get("KUBECONFIG") or "~/.kube/config"
     candidates = [Path(part).expanduser() for part in named.split(os.pathsep) if part]

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Final
 import pytest
 
 from eval.kubernetes import network
-from eval.kubernetes.daemon import known
+from eval.kubernetes.choice import OURS
+from eval.kubernetes.daemon import Daemon, known
 from eval.kubernetes.places import Places, running
 
-OURS: Final = (sys.executable, "-m", "eval.kubernetes")
 WATCHED: Final = ("/etc/cni", "/opt/containerd", "/run", "/usr/libexec", "/var/lib", "/var/log", "/sys/fs/cgroup")
 """Where a container runtime and a kubelet like to leave things."""
 
@@ -74,6 +73,19 @@ def test_what_was_killed_on_its_way_up_is_taken_down_as_well(second: Places) -> 
         os.kill(daemon.pid, 9)
     assert harness("down", f"--name={second.name}").returncode == 0
     assert traces(second) - before == frozenset()
+
+
+def test_what_a_run_that_was_killed_has_left_on_it_goes_with_it(second: Places) -> None:
+    """Services, a Prometheus, a bus and their files: nobody but the cluster's network knows of them."""
+    assert harness("up", f"--name={second.name}").returncode == 0
+    left = "setsid sleep 600 >/dev/null 2>&1 & echo $!; mktemp"
+    pid, file = harness("exec", f"--name={second.name}", "sh", "-c", left).stdout.split()
+    orphan = Daemon.of("sleep", int(pid))
+    assert orphan.runs()
+    assert Path(file).exists()
+    assert harness("down", f"--name={second.name}").returncode == 0
+    assert not orphan.runs()
+    assert not Path(file).exists()
 
 
 def test_two_of_one_name_cannot_be(second: Places) -> None:

@@ -1,18 +1,32 @@
 """What of the harness for real Kubernetes needs no Kubernetes: whose cluster tests may use, and what an image is."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from eval.kubernetes import network
+from eval.kubernetes import kernel, network
 from eval.kubernetes.build import bin_dir
-from eval.kubernetes.choice import CONTEXT, Source, choose, choose_ours
-from eval.kubernetes.daemon import Daemon
+from eval.kubernetes.choice import CONTEXT, Source, choose, choose_ours, is_held
+from eval.kubernetes.daemon import Daemon, DidNotStart, known, within_network
 from eval.kubernetes.image import archive
 from eval.kubernetes.k3s import IMAGE
 from eval.kubernetes.places import prune
 from shared.domain.errors import PrimumError
+
+
+@contextmanager
+def waiting(*words: str) -> Iterator["subprocess.Popen[str]"]:
+    """A process with these words on its command line; it is there when the block begins, and gone after it."""
+    command = (sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", *words)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
 
 
 def test_the_cluster_that_somebody_named_is_the_one() -> None:
@@ -80,6 +94,55 @@ def test_the_same_program_makes_the_same_image(tmp_path: Path) -> None:
 def test_a_pid_that_is_somebody_elses_by_now_is_not_a_daemon_of_ours() -> None:
     """A process is known by its pid and by when it began: no other is ever signalled."""
     assert not Daemon("etcd", os.getpid(), began=1).runs()
+
+
+def test_what_was_cut_off_while_it_was_written_down_names_no_daemon(tmp_path: Path) -> None:
+    """The machine went down with it; nobody could take the cluster down any more."""
+    (tmp_path / "etcd.json").touch()
+    assert known(tmp_path) == []
+
+
+def test_a_program_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
+    """A build that was cut off or spoiled is an error with advice, and no daemon."""
+    (program := tmp_path / "etcd").write_text("not a program")
+    program.chmod(0o700)
+    with pytest.raises(DidNotStart, match=r"etcd does not start: .*Exec format"):
+        Daemon.start("etcd", (str(program),), tmp_path / "log", tmp_path)
+    assert known(tmp_path) == []
+
+
+def test_whatever_lives_in_a_network_is_found_there() -> None:
+    """Nobody wrote down what a run had started before it was killed. This process itself is not to be ended."""
+    with waiting() as child:
+        found = {each.pid: each.name for each in within_network(Path("/proc/self/ns/net"))}
+    assert found[child.pid].startswith("python")
+    assert os.getpid() not in found
+
+
+def test_a_cluster_is_its_runs_as_long_as_that_goes_on() -> None:
+    """Whoever tidies up takes it from nobody; a pid alone may be anybody's by now."""
+    with waiting("eval.kubernetes") as run:
+        assert is_held(f"run-{run.pid}")
+    assert not is_held(f"run-{run.pid}")
+    assert not is_held(f"run-{os.getpid()}")
+    assert not is_held("primum")
+
+
+def test_what_kubelets_set_for_the_machine_is_put_back_when_the_last_cluster_goes(tmp_path: Path) -> None:
+    """Kept once: the second cluster finds what the first one's kubelet has set."""
+    states, panic = tmp_path / "states", tmp_path / "sys" / "kernel" / "panic"
+    panic.parent.mkdir(parents=True)
+    panic.write_text("0\n")
+    for name in ("one", "other"):
+        (states / name).mkdir(parents=True)
+        kernel.keep(states, tmp_path / "sys")
+        panic.write_text("10\n")
+    seen = list[str]()
+    for name in ("one", "other"):
+        (states / name).rmdir()
+        kernel.put_back(states, tmp_path / "sys")
+        seen.append(panic.read_text())
+    assert seen == ["10\n", "0\n"]
 
 
 def test_every_node_has_an_address_and_pods_of_its_own() -> None:

@@ -1,0 +1,43 @@
+"""What kubelets set for the whole machine, as it was before the first cluster and is again after the last one."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from eval.kubernetes import places
+from eval.kubernetes.alone import alone
+
+_SETTINGS: Final = (
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+"""Those that a kubelet wants to have its way (its `protectKernelDefaults` refuses to start where they differ)."""
+_SYS: Final = Path("/proc/sys")
+
+
+def keep(states: Path = places.STATES, sys: Path = _SYS) -> None:
+    """Write down how they are, unless a cluster that is here has changed them by now."""
+    with alone(states):
+        kept = _kept(states)
+        if not kept.exists():
+            kept.write_text(json.dumps({name: (sys / name).read_text() for name in _SETTINGS if (sys / name).exists()}))
+
+
+def put_back(states: Path = places.STATES, sys: Path = _SYS) -> None:
+    """Have them as they were, if no cluster has its state here any more. Raises OSError if that is forbidden."""
+    if not states.is_dir():
+        return
+    with alone(states):
+        kept = _kept(states)
+        if kept.exists() and not places.states(states):
+            for name, value in json.loads(kept.read_text()).items():
+                (sys / name).write_text(value)
+            kept.unlink()
+
+
+def _kept(states: Path) -> Path:
+    return states / ".kernel.json"
