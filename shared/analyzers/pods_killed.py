@@ -16,6 +16,8 @@ from shared.domain.snapshot import Snapshot
 WITHIN: Final = timedelta(minutes=5)
 LEAST_LOST: Final = 6
 """More than a few drains in a row take from a workload of one pod."""
+STILL_WITHIN: Final = timedelta(minutes=1)
+"""So long ago at most the last one was made anew: of what has ended by itself nobody is woken."""
 TURNOVERS: Final = 2
 """How often all pods must have gone that were made anew: to delete them once is how some people restart a workload."""
 _CREATED: Final = re.compile(r"Created pod: (?P<pod>\S+)")
@@ -30,6 +32,9 @@ class _Made(NamedTuple):
 
     event: Event
     node: str = ""
+
+    def since(self, moment: datetime) -> bool:
+        return self.event.at is not None and self.event.at >= moment
 
 
 _ByMaker = Mapping[tuple[str, str], Sequence[Event]]
@@ -46,8 +51,10 @@ def pods_killed(snapshot: Snapshot) -> Iterator[Finding]:
         current, wanted = current_revision(deployment, snapshot), deployment.spec.replicas
         if current is not None and wanted > 0:
             since = _quiet_since(deployment, snapshot)
-            lost = _lost(current, since, of_pods, snapshot)
-            if len(lost) >= max(LEAST_LOST, TURNOVERS * wanted):
+            made = _made(current, of_pods, snapshot)
+            lost = _lost(current, made, since, of_pods, snapshot)
+            goes_on = any(each.since(snapshot.taken_at - STILL_WITHIN) for each in made.values())
+            if goes_on and len(lost) >= max(LEAST_LOST, TURNOVERS * wanted):
                 yield _finding(deployment, current, lost, (snapshot.taken_at - since).total_seconds())
 
 
@@ -67,13 +74,21 @@ def _quiet_since(deployment: Deployment, snapshot: Snapshot) -> datetime:
     return max([snapshot.taken_at - WITHIN, *(moment for moment in scalings if moment is not None)])
 
 
-def _lost(current: ReplicaSet, since: datetime, of_pods: _ByMaker, snapshot: Snapshot) -> Sequence[_Made]:
-    """The pods that were made since then and are gone, for no reason that anybody gives."""
-    about_it, about_its_pods = snapshot.events_about(current.ref), of_pods.get(_key(current), ())
+def _made(current: ReplicaSet, of_pods: _ByMaker, snapshot: Snapshot) -> Mapping[str, _Made]:
+    """The pods that it has made, of which anybody still tells."""
+    about_it = snapshot.events_about(current.ref)
     made = {found["pod"]: _Made(event) for event in about_it if (found := _CREATED.search(event.message))}
-    for event in about_its_pods:
+    for event in of_pods.get(_key(current), ()):
         if placed := _PLACED.search(event.message):
             made[event.involved_object.name] = _Made(event, placed["node"])
+    return made
+
+
+def _lost(
+    current: ReplicaSet, made: Mapping[str, _Made], since: datetime, of_pods: _ByMaker, snapshot: Snapshot
+) -> Sequence[_Made]:
+    """Those of them that were made since then and are gone, for no reason that anybody gives."""
+    about_it, about_its_pods = snapshot.events_about(current.ref), of_pods.get(_key(current), ())
     ended = {found["pod"] for event in about_it if (found := _DELETED.search(event.message))}
     ended |= {event.involved_object.name for event in about_its_pods if event.reason in _ACCOUNTED_FOR}
     ended |= {pod.metadata.name for pod in snapshot.pods_of_revision(current)}
@@ -81,7 +96,7 @@ def _lost(current: ReplicaSet, since: datetime, of_pods: _ByMaker, snapshot: Sna
     return [
         each
         for name, each in made.items()
-        if name not in ended and each.event.at is not None and each.event.at >= since
+        if name not in ended and each.since(since)
         if each.node in steady or (not each.node and len(steady) == len(snapshot.nodes))
     ]
 
