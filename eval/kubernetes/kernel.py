@@ -35,7 +35,8 @@ def put_back(states: Path = places.STATES, sys: Path = _SYS) -> None:
         kept = _kept(states)
         if kept.exists() and not places.states(states):
             for name, value in json.loads(kept.read_text()).items():
-                (sys / name).write_text(value)
+                if (sys / name).read_text() != value:  # where it cannot be written, no kubelet wrote it either
+                    (sys / name).write_text(value)
             kept.unlink()
 
 
