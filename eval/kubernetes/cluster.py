@@ -104,6 +104,8 @@ async def down(places: Places) -> list[str]:
     _remove_files(places, members)
     if not await daemon.within(_GONE_WITHIN_S, lambda: cgroups.remove(places)):
         left.append(f"cgroup {places.cgroup}")
+    if places.state.exists():
+        left.append(f"folder {places.state}")
     kernel.put_back()
     return left
 
