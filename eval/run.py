@@ -6,13 +6,13 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from eval import report, score, stopping
+from eval import report, score, stopping, table
 from eval.finished import Finished
 from eval.ground import GroundName, Site
 from eval.grounds import named, opening
@@ -23,7 +23,8 @@ from eval.scenarios.registry import SCENARIOS
 from eval.scenarios.scenario import Scenario
 from eval.score import Row, Wanted
 from eval.stage import Stage
-from services.cli import runtime
+from services.cli import runtime, screen
+from services.cli.output import NotPrinted
 from shared.adapters.nats_connection import User
 from shared.adapters.nkey import OPERATOR, load_key, seed_file
 from shared.adapters.system import SystemClock
@@ -41,6 +42,13 @@ class Options:
     as_json: bool = False
     report: Path | None = None
     resume: bool = False
+
+
+_INSTEAD: Final[Mapping[GroundName, str]] = {
+    "lab": "--on kubernetes can",
+    "kubernetes": "without PRIMUM_TEST_CONTEXT it is played on a cluster of two nodes, started for it",
+}
+"""What to do about what a ground cannot play."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +75,54 @@ class Case:
 
 
 def main(options: Options) -> int:
-    """Play them; 0 if each ended as its truth says, 1 if not, 130 after Ctrl-C. Raises PrimumError."""
-    on = named(options.on)
-    if unknown := [name for name in options.only if name not in {kind.name for kind in SCENARIOS}]:
-        known = ", ".join(kind.name for kind in SCENARIOS)
-        raise PrimumError(f"there is no scenario {unknown[0]!r}", advice=f"choose among {known}")
-    if options.resume:
-        with _finished(options, on):
-            pass  # before a cluster is started for nothing
-    opening(on)
+    """Play them; 0 if each ended as its truth says, 1 if not, 130 after Ctrl-C.
+
+    Raises PrimumError, also where nothing of it can be played.
+    """
+    on, kinds = named(options.on), chosen(options.only)
+    if all(on in kind.not_on for kind in kinds):
+        raise _nothing_played(on, kinds[0].name, kinds[0].not_on[on])
     with _finished(options, on) as finished:
-        return _run(options, on, finished)
+        evaluation = Evaluation(finished, on)
+        if evaluation.left:
+            opening(on)  # which may begin all this again elsewhere; what was asked wrongly was said before
+        return _run(options, on, finished, evaluation)
 
 
-def _run(options: Options, on: GroundName, finished: Finished) -> int:
-    sys.stderr.write(f"seed {finished.seed}, on {on}\n")
-    evaluation = Evaluation(finished, on)
+def listed(options: Options) -> int:
+    """Print which scenarios there are, and where each can be played; 0. Raises PrimumError."""
+    kinds = [(kind, [on for on in get_args(GroundName) if on not in kind.not_on]) for kind in chosen(options.only)]
+    if options.as_json:
+        known = [{"name": kind.name, "title": kind.title, "on": on, "not_on": {**kind.not_on}} for kind, on in kinds]
+        sys.stdout.write(json.dumps(known, indent=2) + "\n")
+        return 0
+    shown = screen.columns("scenario", "played on", "what is wrong")
+    for kind, on in kinds:
+        shown.add_row(kind.name, ", ".join(on), kind.title)
+    screen.console().print(shown)
+    return 0
+
+
+def chosen(names: Sequence[str]) -> Sequence[type[Scenario]]:
+    """Return the scenarios of these names, all if there is none. Raises PrimumError for a name that none has."""
+    known = [kind.name for kind in SCENARIOS]
+    if unknown := next((name for name in names if name not in known), None):
+        near = get_close_matches(unknown, known, n=1)
+        raise PrimumError(
+            f"there is no scenario {unknown!r}",
+            advice=(f"did you mean {near[0]}? " if near else "")
+            + "`primum eval run --list` says which there are; several are separated by commas",
+        )
+    return [kind for kind in SCENARIOS if not names or kind.name in names]
+
+
+def _nothing_played(on: GroundName, name: str, why: str) -> PrimumError:
+    return PrimumError(f"nothing of this can be played on {on} ({name}: {why})", advice=_INSTEAD[on])
+
+
+def _run(options: Options, on: GroundName, finished: Finished, evaluation: "Evaluation") -> int:
+    nothing_left = "" if evaluation.left else "; nothing was left to play, these are its rows"
+    sys.stderr.write(f"seed {finished.seed}, on {on}{nothing_left}\n")
     try:
         stopping.run(evaluation.run())
     except KeyboardInterrupt:
@@ -95,11 +135,33 @@ def _run(options: Options, on: GroundName, finished: Finished) -> int:
         "rows": evaluation.rows,
         "summary": score.summary(evaluation.rows),
     }
-    sys.stdout.write(json.dumps(result, indent=2) + "\n" if options.as_json else table(result) + "\n")
+    _print(result, as_json=options.as_json)
     if options.report is not None:
         report.write(options.report, result)
         sys.stderr.write(f"the report is in {options.report}\n")
+    skipped = [row for row in evaluation.rows if row["skipped"]]
+    if not result["summary"]["played"]:
+        raise _nothing_played(on, skipped[0]["scenario"], skipped[0]["skipped"])
+    if skipped:
+        sys.stderr.write(f"{len(skipped)} of {len(evaluation.rows)} cannot be played on {on}: {_INSTEAD[on]}\n")
     return 0 if result["summary"]["ok"] else 1
+
+
+def _print(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print it, on a terminal as a drawing. Raises PrimumError."""
+    try:
+        if as_json:
+            sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        elif sys.stdout.isatty():
+            console = screen.console()
+            for line in table.drawn(result):
+                console.print(line)
+        else:
+            sys.stdout.write(table.markdown(result) + "\n")
+        sys.stdout.flush()
+    except NotPrinted as error:
+        again = f"`primum eval run --on {result['on']} --resume` prints it again, and plays nothing twice"
+        raise NotPrinted(error.args[0], advice=f"{error.advice}; {again}") from error
 
 
 def _finished(options: Options, on: GroundName) -> Finished:
@@ -125,10 +187,15 @@ class Evaluation:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=screen.console(to_stderr=True),
             transient=True,
             disable=not sys.stderr.isatty(),
         )
+
+    @property
+    def left(self) -> Sequence[Case]:
+        """What is not finished."""
+        return [case for case in self._cases if not self._is_finished(case)]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -143,10 +210,10 @@ class Evaluation:
         Raises PrimumError where nothing can be played at all.
         """
         with self._bar:
-            task = self._bar.add_task("starts", total=len(self._cases))
+            done = len(self._cases) - len(self.left)
+            task = self._bar.add_task("starts", total=len(self._cases), completed=done)
             for variant in range(self._finished.variants):
-                left = [case for case in self._cases if case.variant == variant]
-                while left := [case for case in left if not self._is_finished(case)]:
+                while left := [case for case in self.left if case.variant == variant]:
                     await self._play(left, task)
 
     def _is_finished(self, case: Case) -> bool:
@@ -196,7 +263,9 @@ class Evaluation:
     def _finish(self, row: Row, task: TaskID) -> None:
         self._finished.add(dataclasses.asdict(row))
         self._bar.advance(task)
-        self._bar.console.print(f"{row.scenario}#{row.variant}: {in_words(dataclasses.asdict(row))}", highlight=False)
+        self._bar.console.print(
+            f"{row.scenario}#{row.variant}: {table.in_words(dataclasses.asdict(row))}", soft_wrap=True
+        )
 
     async def _row(self, case: Case, stage: Stage[Site]) -> Row:
         began_s = self._clock.monotonic_s()
@@ -242,41 +311,3 @@ def _skipped(case: Case, why: str) -> Row:
 
 def _last(ledger: Sequence[Mapping[str, Any]]) -> int:
     return max((line["sequence"] for line in ledger), default=0)
-
-
-def in_words(row: Mapping[str, Any]) -> str:
-    """A row in a line."""
-    if row["skipped"]:
-        return f"not played: {row['skipped']}"
-    if row["error"]:
-        return f"broke off: {row['error']}"
-    if row["ok"]:
-        return f"as it must be, in {row['elapsed_s']:g} s"
-    missing = [name for name in ("detected", "localized", "named", "mitigated") if row[name] is False]
-    return "; ".join([f"not {', '.join(missing)}", *row["problems"][:2]])
-
-
-COLUMNS: Final = ("scenario", "variant", *score.RATES, "residue", "actions", "undos", *score.TIMES)
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """The rows for people, and what they come to."""
-    lines = ["| " + " | ".join((*COLUMNS, "")) + " |", "|" + "---|" * (len(COLUMNS) + 1)]
-    for row in result["rows"]:
-        cells = [_cell(row[name]) for name in COLUMNS]
-        lines.append("| " + " | ".join([*cells, "" if row["ok"] else in_words(row)]) + " |")
-    found = result["summary"]
-    lines.append(f"\n{found['passed']} of {found['played']} ended as they must; seed {result['seed']}")
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.2f}"
-        case _:
-            return str(value)

@@ -1,13 +1,16 @@
 """`primum`: the commands and their options. What they do is imported when they are called: help must be instant."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from services.cli import output
 from services.cli.bench import bench
 from services.cli.evaluate import evaluate
+from services.cli.seed import seeded
 from shared.domain.errors import PrimumError
 
 app = typer.Typer(
@@ -47,7 +50,8 @@ Context = Annotated[
 def main() -> None:
     """Run a command; every failure that a person can act on is one line and exit status 2."""
     try:
-        sys.exit(app(prog_name="primum", standalone_mode=False))
+        with output.checked():
+            status = app(prog_name="primum", standalone_mode=False)
     except PrimumError as error:
         _fail(str(error))
     except typer.Abort:
@@ -57,8 +61,19 @@ def main() -> None:
         if said.startswith("Usage: "):  # of a group without a command it is the help
             print(said, file=sys.stderr)
             sys.exit(2)
-        command = context.command_path if context else "primum"
+        command = context.command_path if context else _called(sys.argv[1:])
         _fail(f"{said[:1].lower()}{said[1:].rstrip('.')}: `{command} --help` says how it is called")
+    sys.exit(status)
+
+
+def _called(words: Sequence[str]) -> str:
+    """Return the command that these words call: an option without its value is an error that does not know it."""
+    path, known = ["primum"], typer.main.get_command(app)
+    for word in words:
+        if isinstance(known, typer.core.TyperGroup) and word in known.commands:
+            known = known.commands[word]
+            path.append(word)
+    return " ".join(path)
 
 
 def _fail(said: str) -> NoReturn:
@@ -234,7 +249,7 @@ def diagnose(  # noqa: PLR0913 - one parameter an option
 def demo(  # noqa: PLR0913 - one parameter an option
     *,
     on: Annotated[str, typer.Option(help="The cluster that is broken: lab, which is embedded, or kubernetes.")] = "lab",
-    seed: Annotated[int | None, typer.Option(help="Draws names, targets, order and noise; printed.")] = None,
+    seed: Annotated[int | None, seeded("Draws names, targets, order and noise; printed.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="So many seeds in a row, from `--seed` on.")] = 1,
     only: Annotated[list[str] | None, typer.Option(help="Only this scenario; may be repeated.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,

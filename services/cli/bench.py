@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.seed import seeded
+
 bench = typer.Typer(help="Measure: what it takes in, and how fast.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -25,7 +27,7 @@ def ingest(  # noqa: PLR0913 - one parameter an option
     connections: Annotated[int, typer.Option(min=1, help="Of all senders together, each with one call at once.")] = 8,
     group: Annotated[int, typer.Option(min=1, help="The most alerts in one call; sizes are log-uniform from 1.")] = 100,
     rounds: Annotated[int, typer.Option(min=1, help="Bursts, in turn with the same ones without Primum.")] = 5,
-    seed: Annotated[int | None, typer.Option(help="Draws groups and repeats; printed.")] = None,
+    seed: Annotated[int | None, seeded("Draws groups and repeats; printed.")] = None,
     kill: Annotated[bool, typer.Option("--kill", help="Kill NATS in the middle of the middle burst.")] = False,
     sabotage: Annotated[
         str | None,
@@ -62,7 +64,7 @@ def memory(
     alerts: Annotated[int, typer.Option(min=1, help="Distinct ones; an HA pair sends each twice.")] = 20_000,
     incidents: Annotated[int, typer.Option(min=3, help="Each of a workload of its own, from alert to end.")] = 2_000,
     starts: Annotated[int, typer.Option(min=1, help="How often each service is started, for the median.")] = 3,
-    seed: Annotated[int, typer.Option(help="Draws what is wrong with whom.")] = 1,
+    seed: Annotated[int, seeded("Draws what is wrong with whom.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Take incidents through all five services to their end, and watch what their processes hold.

@@ -75,7 +75,7 @@ def status_of(status: Status, now: datetime) -> list[RenderableType]:
     head = Text(f"cluster {status.cluster}, mode {status.mode}")
     if status.paused:
         head.append(f", paused: {status.paused}", style="bold yellow")
-    agents = _table("agent", "does now")
+    agents = columns("agent", "does now")
     for agent, activity in sorted(status.agents.items()):
         agents.add_row(agent, activity)
     shown: list[RenderableType] = [
@@ -197,7 +197,7 @@ def transaction_of(transaction: Transaction) -> list[RenderableType]:
 
 
 def _health(before: Health, after: Health | None) -> Table:
-    table = _table("workload", "ready", "crash loops", "restarts")
+    table = columns("workload", "ready", "crash loops", "restarts")
     for workload in before.workloads:
         then = after.of(workload.ref) if after else None
         table.add_row(
@@ -250,8 +250,9 @@ def _under(text: str, *, style: str = "", by: int = 2) -> RenderableType:
     return Padding(Text(text, style=style), (0, 0, 0, by), expand=False)
 
 
-def _table(*columns: str) -> Table:
+def columns(*headings: str) -> Table:
+    """An empty table with these, and without lines."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for column in columns:
-        table.add_column(column)
+    for heading in headings:
+        table.add_column(heading)
     return table

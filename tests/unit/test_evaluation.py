@@ -1,13 +1,15 @@
 """A run of the evaluation: what a seed draws, what a file of finished rows keeps, and what the page shows."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from eval import report
+from eval import report, table
 from eval.finished import Finished
-from eval.run import Case, Options, main, table
+from eval.run import Case, Options, listed, main
 from eval.scenarios.noise import NOISES
 from eval.scenarios.registry import SCENARIOS
 from eval.scenarios.scenario import SERVED, Scenario
@@ -99,7 +101,9 @@ def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, text: bytes) -> None:
     ("options", "said"),
     [
         (Options(on="moon"), "there is no ground 'moon': choose lab or kubernetes"),
-        (Options(only=("earthquake",)), "there is no scenario 'earthquake': choose among wrong-image"),
+        (Options(only=("wrong-imag",)), r"there is no scenario 'wrong-imag': did you mean wrong-image\? .*--list"),
+        (Options(only=("healthy", "xyzzy")), "there is no scenario 'xyzzy': `primum eval run --list` says which"),
+        (Options(only=("packet-loss",)), r"can be played on lab \(packet-loss: .*: --on kubernetes can"),
         (Options(resume=True, seed=7), "--resume goes on with what the last run was asked for"),
     ],
 )
@@ -133,8 +137,74 @@ def test_the_scale_of_times_is_logarithmic_and_ends_at_its_ends() -> None:
     assert (report.at(0.0001), report.at(99999.0)) == (0.0, report.WIDTH)
 
 
+RED = a_row(named=False, mitigated=False, problems=["users | wait,\n  [/and wait]"])
+
+
 def test_the_table_says_why_a_row_is_red() -> None:
-    """And what all of them came to."""
-    shown = table(a_result(a_row(ok=True), a_row(named=False, mitigated=False, problems=["users wait"])))
-    assert "not named, mitigated; users wait" in shown
-    assert "1 of 2 ended as they must; seed 7" in shown
+    """And what all of them came to; a cell stays one whatever is in it."""
+    shown = table.markdown(a_result(a_row(ok=True), RED)).splitlines()
+    assert shown[3].endswith(r"| not named, mitigated; users \| wait, [/and wait] |")
+    assert shown[4:] == ["", "1 of 2 ended as they must; seed 7"]
+
+
+@pytest.mark.parametrize("variants", [1, 2])
+def test_a_terminal_of_80_columns_shows_the_table_whole(variants: int) -> None:
+    """The longest name and the longest times; the reason beneath the row that is red."""
+    long = max((kind.name for kind in SCENARIOS), key=len)
+    times = {"t_alert_s": 9.994, "t_detect_s": 99.94, "t_diagnose_s": 9999.0, "t_mitigate_s": 9999.0}
+    rows = [{**a_row(detected=True, **times), "scenario": long}, RED, a_row(skipped="it has no nodes")]
+    with (out := Console(width=80, markup=False)).capture() as printed:
+        out.print(*table.drawn(a_result(*rows) | {"variants": variants}), sep="\n")
+    shown = [line.rstrip() for line in printed.get().splitlines()]
+    assert shown[2].split() == [
+        *([long] if variants == 1 else [f"{long}#0"]),
+        "✔",
+        *"----",
+        "9.99",
+        "99.9",
+        "9999",
+        "9999",
+    ]
+    assert shown[5] == "  not named, mitigated; users | wait, [/and wait]"
+    assert shown[6].endswith(": not played: it has no nodes")
+    assert shown[-1] == "0 of 2 ended as they must; seed 7"
+
+
+def test_the_scenarios_are_listed_with_where_they_can_be_played(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order in which they are played; and for programs why not elsewhere."""
+    assert listed(Options(as_json=True)) == 0
+    known = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in known] == [kind.name for kind in SCENARIOS]
+    assert known[0]["on"] == ["lab", "kubernetes"]
+    assert [one for one in known if one["not_on"]] == [one for one in known if one["on"] == ["kubernetes"]]
+    listed(Options(only=("packet-loss", "healthy")))
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert [line.split()[:2] for line in lines] == [
+        ["scenario", "played"],
+        ["healthy", "lab,"],
+        ["packet-loss", "kubernetes"],
+    ]
+
+
+def test_where_nothing_is_left_to_play_that_is_said_and_nothing_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finished run's rows are shown again; also where its ground cannot be had any more."""
+    monkeypatch.setenv("PRIMUM_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PRIMUM_TEST_CONTEXT", "of-no-kubeconfig")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    with Finished.new(tmp_path / "eval", "kubernetes", 7, 1, ["wrong-image"]) as run:
+        run.add(a_row(ok=True))
+    assert main(Options(on="kubernetes", resume=True)) == 0
+    printed = capsys.readouterr()
+    assert "seed 7, on kubernetes; nothing was left to play" in printed.err
+    assert "1 of 1 ended as they must" in printed.out
+
+
+def test_a_run_that_could_play_nothing_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No share of nothing: what the ground lacks is said, and what to do about it."""
+    monkeypatch.setenv("PRIMUM_DATA_DIR", str(tmp_path))
+    with Finished.new(tmp_path / "eval", "kubernetes", 7, 1, ["wrong-image"]) as run:
+        run.add(a_row(skipped="it takes 2 nodes that are ours, here are 0"))
+    with pytest.raises(PrimumError, match=r"it takes 2 nodes.*: without PRIMUM_TEST_CONTEXT"):
+        main(Options(on="kubernetes", resume=True))

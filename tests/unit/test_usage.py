@@ -1,8 +1,16 @@
 """A command that is called wrongly: one line that says what to do, and exit status 2, as for every other error."""
 
-import pytest
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from services.cli.app import main
+import pytest
+import typer
+
+from services.cli.app import app, main
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -20,6 +28,7 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["frobnicate"], "error: no such command 'frobnicate': `primum --help` says how it is called"),
         (["--frobnicate"], "error: no such option: --frobnicate: `primum --help` says how it is called"),
         (["eval", "crash", "--jobs", "0"], "`primum eval crash --help` says how it is called"),
+        (["eval", "run", "--only"], "`primum eval run --help` says how it is called"),
     ],
 )
 def test_a_wrong_call_is_one_line_that_says_where_to_look(
@@ -45,3 +54,59 @@ def test_what_ended_well_is_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert called(monkeypatch, "version") == 0
     assert capsys.readouterr().out.startswith("primum ")
     assert called(monkeypatch, "runbook", "lint", "/nowhere/at/all.yaml") != 0
+
+
+def options_of(command: object, *path: str) -> Iterator[tuple[Sequence[str], str]]:
+    """Every option of every command, with the way there."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from options_of(below, *path, name)
+    for parameter in getattr(command, "params", ()):
+        yield from ((path, name) for name in parameter.opts)
+
+
+SEEDS = [(*path, name) for path, name in options_of(typer.main.get_command(app)) if name in ("--seed", "--first-seed")]
+
+
+@pytest.mark.parametrize("words", SEEDS, ids=" ".join)
+def test_no_seed_is_below_0(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: Sequence[str]
+) -> None:
+    """-7 would draw what 7 draws, or fail somewhere within."""
+    assert called(monkeypatch, *words, "-7") == 2
+    assert "greater than or equal to 0" in capsys.readouterr().err
+
+
+def test_there_are_commands_with_a_seed() -> None:
+    """Or the test above would show nothing."""
+    assert {("demo", "--seed"), ("eval", "run", "--seed"), ("bench", "memory", "--seed")} <= set(SEEDS)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "at the end"])
+@pytest.mark.parametrize(("device", "why"), [("/dev/full", "No space left on device: make room"), ("", "Broken pipe")])
+def test_what_cannot_be_printed_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], device: str, why: str, *, at_once: bool
+) -> None:
+    """Whether a disk is full or a reader went away, as `head` does; and whenever Python writes it."""
+    if device:
+        into = os.open(device, os.O_WRONLY)
+    else:
+        reading, into = os.pipe()
+        os.close(reading)
+    with io.TextIOWrapper(io.BufferedWriter(io.FileIO(into, "w")), write_through=at_once) as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert called(monkeypatch, "version") == 2
+    assert f"error: what this prints cannot be written: {why}" in capsys.readouterr().err
+
+
+def test_nor_does_python_say_it_again_when_it_ends() -> None:
+    """It writes what is left, once more."""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "services.cli", "version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
