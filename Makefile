@@ -6,12 +6,13 @@ BIN := .venv/bin
 CODE := shared services eval tests docs
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {name[++n] = $$1; what[n] = $$2; if (length($$1) > wide) wide = length($$1)} \
+		END {for (i = 1; i <= n; i++) printf "  make %-" wide "s  %s\n", name[i], what[i]}' Makefile
 
 venv: ## Make .venv from requirements.lock, if it is not up to date (PYTHON=... picks the interpreter)
 	@PYTHON="$(PYTHON)" scripts/venv
 
-demo: venv ## Watch Primum at work on an embedded cluster, about a minute
+demo: venv ## Watch Primum at work on an embedded cluster
 	@$(BIN)/primum demo
 
 test: venv ## All tests, fast ones first
@@ -56,7 +57,7 @@ check: lint types layers test ## All of the above, as CI does
 picture: venv ## Record docs/demo.svg from a real run of the demo
 	@$(BIN)/python docs/record.py
 
-drawings: venv ## Draw the tables and diagrams in docs/architecture.md again, from the code
+drawings: venv ## Draw the tables and diagrams in docs/architecture.md and docs/evaluation.md again, from the code
 	@$(BIN)/python docs/draw.py
 
 schemas: venv ## Write the JSON Schemas and the AsyncAPI document of all formats, from the code
@@ -65,7 +66,7 @@ schemas: venv ## Write the JSON Schemas and the AsyncAPI document of all formats
 recording: venv ## Record the ledger of a run, for every later version to read: NAME=0002-what-is-new
 	@$(BIN)/python -m eval.recording "$(NAME)"
 
-figures: venv ## Measure everything on docs/reliability.md and docs/evaluation.md again (ONLY="ingest memory" for some); more than an hour
+figures: venv ## Measure everything on docs/reliability.md and docs/evaluation.md again (ONLY="ingest memory" for some); more than two hours
 	@$(BIN)/python docs/measure.py $(ONLY)
 
 lock: ## Resolve the dependencies again into requirements.lock (needs uv; UPGRADE=--upgrade takes newer versions)

@@ -1,4 +1,4 @@
-"""Draws the generated parts of docs/architecture.md from the code, so that the page cannot say otherwise.
+"""Draws the generated parts of docs/architecture.md and docs/evaluation.md from the code: pages cannot say otherwise.
 
 `make drawings` writes them; `tests/unit/test_repository.py` fails while they are stale.
 """
@@ -15,12 +15,13 @@ from typing import Final
 
 from nats.js.api import RetentionPolicy, StreamConfig
 
+from eval.score import WORDS
 from shared.bus import streams
 from shared.bus.settings import BusSettings, ObserverSettings, ServiceSettings
 from shared.domain.events import Owner
 from shared.domain.incident import TRANSITIONS, Row, State
 
-PAGE: Final = Path(__file__).parent / "architecture.md"
+PAGES: Final = tuple(Path(__file__).parent / name for name in ("architecture.md", "evaluation.md"))
 _NEARLY_EVERYWHERE: Final = 4  # states that one event leaves for the same next one: more arrows than help the eye
 _PART: Final = re.compile(r"(<!-- drawn: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -145,11 +146,19 @@ def _typed(default: object) -> str:
     return f"`{default}`" if default is not None and str(default) else ""
 
 
+def words() -> str:
+    """What the columns of `primum eval run` mean."""
+    return "\n".join(
+        ["| word | what it says |", "|---|---|", *(f"| {word} | {said} |" for word, said in WORDS.items())]
+    )
+
+
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "states": states,
     "transitions": transitions,
     "streams": stream_table,
     "settings": settings,
+    "words": words,
 }
 
 
@@ -159,4 +168,5 @@ def drawn(page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(drawn(PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(drawn(page.read_text()))

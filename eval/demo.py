@@ -168,7 +168,7 @@ async def _run(seed: int, options: Options) -> Run:
     organs = ORGANS[options.sabotage] if options.sabotage else None
     on = named(options.on)
     scenarios = cast(seed, options.only, on)
-    with Screen(seed, scenarios, quiet=options.as_json) as screen:
+    with Screen(seed, scenarios, on, quiet=options.as_json) as screen:
         async with opening(on)(seed) as ground, Stage(ground, organs) as stage:
             if options.sabotage == WRITES and isinstance(ground, LabGround):
                 ground.lab.faults.drop_writes()

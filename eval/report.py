@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eval.score import RATES
+from eval.score import RATES, WORDS
 from shared.domain.errors import PrimumError
 
 Row = Mapping[str, Any]
@@ -44,8 +44,8 @@ def page(result: Mapping[str, Any]) -> str:
         result=result,
         summary=result["summary"],
         rows=[{**row, "marks": marks(row)} for row in result["rows"]],
-        rates=[(name.replace("_", " "), result["summary"][f"{name}_ratio"]) for name in RATES],
-        judged=RATES,
+        rates={name: result["summary"][f"{name}_ratio"] for name in RATES},
+        words=WORDS,
         legend=MARKS,
         ticks=[(tick, at(tick)) for tick in ticks()],
         width=WIDTH,

@@ -83,10 +83,7 @@ def main(options: Options) -> int:
     if all(on in kind.not_on for kind in kinds):
         raise _nothing_played(on, kinds[0].name, kinds[0].not_on[on])
     with _finished(options, on) as finished:
-        evaluation = Evaluation(finished, on)
-        if evaluation.left:
-            opening(on)  # which may begin all this again elsewhere; what was asked wrongly was said before
-        return _run(options, on, finished, evaluation)
+        return _run(options, on, finished)
 
 
 def listed(options: Options) -> int:
@@ -120,7 +117,10 @@ def _nothing_played(on: GroundName, name: str, why: str) -> PrimumError:
     return PrimumError(f"nothing of this can be played on {on} ({name}: {why})", advice=_INSTEAD[on])
 
 
-def _run(options: Options, on: GroundName, finished: Finished, evaluation: "Evaluation") -> int:
+def _run(options: Options, on: GroundName, finished: Finished) -> int:
+    evaluation = Evaluation(finished, on)
+    if evaluation.left:
+        opening(on)  # which may begin all this again in another network: what was asked wrongly is said before
     nothing_left = "" if evaluation.left else "; nothing was left to play, these are its rows"
     sys.stderr.write(f"seed {finished.seed}, on {on}{nothing_left}\n")
     try:
@@ -160,8 +160,8 @@ def _print(result: Mapping[str, Any], *, as_json: bool) -> None:
             sys.stdout.write(table.markdown(result) + "\n")
         sys.stdout.flush()
     except NotPrinted as error:
-        again = f"`primum eval run --on {result['on']} --resume` prints it again, and plays nothing twice"
-        raise NotPrinted(error.args[0], advice=f"{error.advice}; {again}") from error
+        again = f"{error.advice}: `primum eval run --on {result['on']} --resume` prints it again"
+        raise NotPrinted(error.args[0], advice=again) from error
 
 
 def _finished(options: Options, on: GroundName) -> Finished:
@@ -234,7 +234,7 @@ class Evaluation:
                 broken_off = await self._play_on(stage, playable, task)
         except Exception as error:
             if broken_off:  # its row says so; what it broke cannot be ended in order, and the next ground is another
-                self._bar.console.print(f"the ground it broke off on: {_in_a_line(error)}", highlight=False)
+                self._bar.console.print(f"the ground it broke off on: {_in_a_line(error)}", soft_wrap=True)
                 return
             if isinstance(error, PrimumError):
                 raise

@@ -193,6 +193,29 @@ def _since(told_at: datetime | None, moments: Iterable[datetime | None], *, last
 
 RATES: Final = ("detected", "localized", "named", "named_at_once", "mitigated")
 TIMES: Final = ("t_alert_s", "t_detect_s", "t_diagnose_s", "t_mitigate_s")
+WORDS: Final[Mapping[str, str]] = {
+    "detected": "an incident was opened for every fault",
+    "localized": "exactly the objects at fault were named",
+    "named": "with exactly their causes: by the plan that was kept, else by the last diagnosis",
+    "named_at_once": "the right causes were first in the first diagnosis already",
+    "mitigated": "it ended as it must. Mended: users' requests succeed, no alert is left, and every object is as "
+    "before (or as the truth says). Told: a person was told, and nothing was changed. Untouched: nothing was done, as "
+    "nothing was wrong",
+    "residue": "values of objects that are not as they must be",
+    "actions": "transactions that were begun, also those that were then taken back",
+    "undos": "transactions that were taken back",
+    "t_alert_s": "seconds from the fault to the first alert that Primum took, in the cluster's own time: the lab lives "
+    "20 times faster than the wall, a real cluster as fast",
+    "t_detect_s": "seconds of the wall from that alert until an incident was opened",
+    "t_diagnose_s": "the same until the first diagnosis",
+    "t_mitigate_s": "the same until all was mended",
+    "t_told_s": "the same until a person was told",
+    "beside": "what went on at the same time and is harmless. Release: somebody had just released another service. "
+    "Evictions: another service's pods were evicted one after the other",
+    "not played": "this ground cannot make the fault; it counts nowhere",
+    "broke off": "the play itself failed, so nothing was judged; it is red, and --resume plays it again",
+}
+"""What the columns of a table, and the words of a report, stand for."""
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

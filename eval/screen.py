@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from eval.ground import Site
+from eval.ground import GroundName, Site
 from eval.play import Result, actions
 from eval.scenarios.scenario import Scenario
 from eval.stage import Stage
@@ -39,6 +39,7 @@ _TELLING: Final[Mapping[str, str]] = {
 }
 _SMALL_STEPS: Final = frozenset({"Intended", "StepApplied", "UndoIntended", "UndoStepApplied", "Deferred"})
 """They are in the record, and too many for a screen."""
+_GROUNDS: Final[Mapping[GroundName, str]] = {"lab": "the lab", "kubernetes": "a shop on a real cluster"}
 LINES: Final = 14
 DIFF_LINES: Final = 4
 
@@ -47,14 +48,20 @@ class Screen:
     """A table that lives on a terminal; plain lines where there is none; nothing if `quiet`."""
 
     def __init__(
-        self, seed: int, scenarios: Sequence[Scenario], *, quiet: bool, console: Console | None = None
+        self,
+        seed: int,
+        scenarios: Sequence[Scenario],
+        on: GroundName,
+        *,
+        quiet: bool,
+        console: Console | None = None,
     ) -> None:
         self.console = console or Console(quiet=quiet)
         self._seed, self._scenarios = seed, scenarios
         self._results: dict[str, Result] = {}
         self._story: list[Text] = []
         self._told: set[tuple[str, int]] = set()
-        self._head = "starting the lab, a NATS and five services …"
+        self._head = f"starting {_GROUNDS[on]}, a NATS and five services …"
         self._live = Live(console=self.console, refresh_per_second=8, transient=False, get_renderable=self._draw)
 
     def __enter__(self) -> Self:

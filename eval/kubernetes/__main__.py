@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from typing import Annotated
@@ -23,7 +24,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-Name = Annotated[str, typer.Option("--name", help="Several clusters may run, each with a name and a network.")]
+
+
+def _checked(name: str) -> str:
+    """Return it, if it can be a folder's, a network's and a cgroup's. Raises PrimumError."""
+    if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
+        raise PrimumError(f"{name!r} is no name for a cluster", advice="a-z, 0-9, and - within it")
+    return name
+
+
+Name = Annotated[
+    str,
+    typer.Option("--name", callback=_checked, help="Several clusters may run, each with a name and a network."),
+]
 
 
 def _say(text: str) -> None:
@@ -66,7 +79,10 @@ def down_(
     everyone: Annotated[bool, typer.Option("--all", help="All on this machine, but those of runs that go on.")] = False,
 ) -> None:
     """Take a cluster down and leave nothing of it behind."""
-    names = running() if everyone else [name] if name in running() else []
+    known = running()
+    names = known if everyone else [name] if name in known else []
+    if not names:  # which is what was asked for, so it ends well: who cleans up may do it twice
+        _say("there is none to take down" if everyone else f"there is no cluster {name!r}: nothing to take down")
     left = [trace for each in names if not (everyone and _spared(each)) for trace in _taken_down(each)]
     if left:
         raise PrimumError(f"could not be removed: {', '.join(left)}", advice="see who holds it, and run it again")

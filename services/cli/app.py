@@ -259,7 +259,10 @@ def demo(  # noqa: PLR0913 - one parameter an option
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Break a shop in an embedded cluster in seven ways, and watch Primum deal with each. A minute and a half."""
+    """Break a shop in an embedded cluster in seven ways, and watch Primum deal with each. A minute and a half.
+
+    On kubernetes it is a real cluster, and about two minutes for each of them.
+    """
     from eval import demo as it
 
     options = it.Options(

@@ -1,6 +1,7 @@
 """A run of the evaluation: what a seed draws, what a file of finished rows keeps, and what the page shows."""
 
 import json
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from rich.console import Console
 
 from eval import report, table
 from eval.finished import Finished
+from eval.ground import GroundName
 from eval.run import Case, Options, listed, main
 from eval.scenarios.noise import NOISES
 from eval.scenarios.registry import SCENARIOS
 from eval.scenarios.scenario import SERVED, Scenario
-from eval.score import Row, summary
+from eval.score import WORDS, Row, summary
+from eval.screen import Screen
 from shared.domain.errors import PrimumError
 
 
@@ -131,6 +134,19 @@ def test_the_page_shows_every_row_and_runs_nothing_that_a_log_said() -> None:
     assert shown.count("<circle") == 3
 
 
+@pytest.mark.parametrize(("tokens", "shown"), [(0, False), (1234, True)])
+def test_tokens_are_shown_where_a_model_was_used(tokens: int, *, shown: bool) -> None:
+    """Of none there is nothing to say."""
+    assert ("tokens" in report.page(a_result(a_row(tokens=tokens)))) is shown
+
+
+def test_the_page_says_what_its_words_mean() -> None:
+    """Also those of the table, which has no room for it."""
+    shown = unescape(report.page(a_result(a_row())))
+    assert all(f"<dd>{said}</dd>" in shown for said in WORDS.values())
+    assert {*table.COLUMNS} - {"scenario", "variant"} <= set(WORDS)
+
+
 def test_the_scale_of_times_is_logarithmic_and_ends_at_its_ends() -> None:
     """A tenth, one and ten seconds are as far from each other."""
     assert report.at(1.0) - report.at(0.1) == pytest.approx(report.at(10.0) - report.at(1.0), abs=0.2)
@@ -208,3 +224,11 @@ def test_a_run_that_could_play_nothing_is_none(tmp_path: Path, monkeypatch: pyte
         run.add(a_row(skipped="it takes 2 nodes that are ours, here are 0"))
     with pytest.raises(PrimumError, match=r"it takes 2 nodes.*: without PRIMUM_TEST_CONTEXT"):
         main(Options(on="kubernetes", resume=True))
+
+
+@pytest.mark.parametrize(("on", "said"), [("lab", "the lab"), ("kubernetes", "a shop on a real cluster")])
+def test_the_demo_says_which_cluster_it_starts(on: GroundName, said: str) -> None:
+    """A real one takes longer."""
+    with (console := Console(width=100)).capture() as printed, Screen(7, [], on, quiet=False, console=console):
+        pass
+    assert printed.get() == f"primum demo, seed 7: starting {said}, a NATS and five services …\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from eval.kubernetes import kernel, network
+from eval.kubernetes.__main__ import app
 from eval.kubernetes.build import bin_dir
 from eval.kubernetes.choice import CONTEXT, Source, choose, choose_ours, is_held
 from eval.kubernetes.daemon import Daemon, DidNotStart, known, within_network
@@ -27,6 +28,19 @@ def waiting(*words: str) -> Iterator["subprocess.Popen[str]"]:
         assert process.stdout is not None
         process.stdout.readline()
         yield process
+
+
+@pytest.mark.parametrize("name", ["../x", "-x", "x y", "X", "", "x\n"])
+def test_a_cluster_is_named_as_a_folder_and_a_network_can_be(name: str) -> None:
+    """Before anything is looked for under that name, to be started or to be removed."""
+    with pytest.raises(PrimumError, match="is no name for a cluster"):
+        app(["down", "--name", name], standalone_mode=False)
+
+
+def test_that_there_is_no_such_cluster_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """And it is no failure: it is as it was to be."""
+    assert not app(["down", "--name", "nobodys-cluster"], standalone_mode=False)
+    assert "there is no cluster 'nobodys-cluster'" in capsys.readouterr().err
 
 
 def test_the_cluster_that_somebody_named_is_the_one() -> None:
