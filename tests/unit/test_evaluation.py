@@ -110,10 +110,14 @@ def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, text: bytes) -> None:
         (Options(resume=True, seed=7), "--resume goes on with what the last run was asked for"),
     ],
 )
-def test_what_cannot_be_played_is_said_before_anything_starts(options: Options, said: str) -> None:
-    """In a line."""
+def test_what_cannot_be_played_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Options, said: str
+) -> None:
+    """In a line, and the last run can still be gone on with."""
+    monkeypatch.setenv("PRIMUM_DATA_DIR", str(tmp_path))
     with pytest.raises(PrimumError, match=said):
         main(options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_page_shows_every_row_and_runs_nothing_that_a_log_said() -> None:
