@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -77,7 +78,8 @@ def _called(words: Sequence[str]) -> str:
 
 
 def _fail(said: str) -> NoReturn:
-    print(f"error: {' '.join(said.split())}", file=sys.stderr)
+    with suppress(OSError):  # `2>&1 | head` may have closed that, too
+        print(f"error: {' '.join(said.split())}", file=sys.stderr)
     sys.exit(2)
 
 

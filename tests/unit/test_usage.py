@@ -104,6 +104,14 @@ def test_what_cannot_be_printed_is_said_in_a_line(
     assert f"error: what this prints cannot be written: {why}" in capsys.readouterr().err
 
 
+def test_who_closed_everything_still_gets_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `2>&1 | head` does; 1 would say that what was measured failed."""
+    with Path("/dev/full").open("w", buffering=1) as full, Path(os.devnull).open("w") as nowhere:
+        monkeypatch.setattr("sys.stderr", full)
+        assert called(monkeypatch, "frobnicate") == 2
+        os.dup2(nowhere.fileno(), full.fileno())  # or what it holds would fail once more when it is closed
+
+
 def test_nor_does_python_say_it_again_when_it_ends() -> None:
     """It writes what is left, once more."""
     with Path("/dev/full").open("w") as full:
