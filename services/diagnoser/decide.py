@@ -66,6 +66,8 @@ _SAY_WHAT_A_ROLLOUT_DID: Final = frozenset(
     }
 )
 """Causes that, with a revision to go back to, say what a rollout did: its timing alone says less."""
+_MAY_BE_LOAD: Final = MEASURED | {CauseCode.CONNECTIONS_EXHAUSTED}
+"""Causes that, without a revision to go back to, may be no more than what too much load does to a workload."""
 _UNLOCATED_FACTOR: Final = 0.5
 """Where no alert names an object, a finding of its namespace may be the cause: a person is asked."""
 _HEARSAY_CONFIDENCE: Final = 0.45
@@ -234,7 +236,7 @@ def _went_back_in_vain(cause: Cause, incident: Incident) -> bool:
 
 def _is_just_felt(cause: Cause) -> bool:
     """Whether it says how a workload does and nothing of why, so that nothing could be done about it."""
-    return cause.code in MEASURED and not cause.remedy
+    return cause.code in _MAY_BE_LOAD and not cause.remedy
 
 
 def _blames_a_rollout(cause: Cause) -> bool:
@@ -268,7 +270,8 @@ def worth_another_look(  # noqa: PLR0913 - what was found, about what, and how l
     So it is where nothing was found; or only a rollout while its pods do not get well: why they do not will show. Or
     while its pods are younger than the rates (`window_s`), which then hold how those ended that it replaced. Or only
     what a rollout may have done that was taken back in vain: rates that tell otherwise need a window first. Or only
-    that something is slow, with nothing to go back to: what slows it shows itself, or passes with its own incident.
+    that something is slow or has no connection left, with nothing to go back to: what it is due to shows itself, or
+    passes with its own incident.
     """
     since = incident.updated_at
     if since is None or now - since >= timedelta(seconds=grace_s):

@@ -35,6 +35,7 @@ CONFIDENCE = {
     CauseCode.MEMORY_LIMIT_TOO_LOW: 0.95,
     CauseCode.CRASH_LOOP: 0.85,
     CauseCode.SLOW_DEPENDENCY: 0.8,
+    CauseCode.CONNECTIONS_EXHAUSTED: 0.75,
     CauseCode.RECENT_ROLLOUT: 0.7,
     CauseCode.SCALED_TOO_LOW: 0.65,
     CauseCode.CPU_SATURATED: 0.6,
@@ -290,19 +291,20 @@ def test_the_cluster_is_looked_at_again_where_it_will_say_more(
     assert not worth_another_look(causes, topology, Incident(id=about.id), T0, grace_s=15, window_s=0)
 
 
+@pytest.mark.parametrize("code", [CauseCode.SLOW_DEPENDENCY, CauseCode.CONNECTIONS_EXHAUSTED])
 @pytest.mark.parametrize(
     ("remedy", "beside", "again"),
     [({}, [], True), ({"revision": 1}, [], False), ({}, [CauseCode.CPU_SATURATED], False)],
     ids=["nothing to go back to", "a revision to go back to", "and a cause"],
 )
-def test_that_something_is_slow_is_not_given_up_at_once(
-    remedy: dict[str, Json], beside: list[CauseCode], *, again: bool
+def test_what_load_may_do_to_anybody_is_not_given_up_at_once(
+    code: CauseCode, remedy: dict[str, Json], beside: list[CauseCode], *, again: bool
 ) -> None:
     """A neighbour of what is mended right now is slow as well, and well a moment later: nobody is woken for it."""
     topology, about = a_shop(), incident()
     assert about.updated_at is not None
-    slow = finding(CauseCode.SLOW_DEPENDENCY, remedy=remedy)
-    causes = rank([slow, *(finding(code) for code in beside)], about, topology)
+    felt = finding(code, remedy=remedy)
+    causes = rank([felt, *(finding(code) for code in beside)], about, topology)
     assert worth_another_look(causes, topology, about, about.updated_at, grace_s=15, window_s=0) is again
 
 
