@@ -129,8 +129,17 @@ class KubernetesGround:
             await self._place.renew(seed)
             self._moved_in()
             await self.until(self.at_rest, RESTS_WITHIN_S)
+        except TimeoutError as error:
+            raise TimeoutError(f"the new shop does not come to rest: {error}; {await self._unrest()}") from error
         finally:
             self._relay.silent = False
+
+    async def _unrest(self) -> str:
+        """Say what keeps it from being at rest."""
+        alerts = [(each["state"], each["labels"]) for each in await self._place.monitoring.firing()]
+        words = sorted({f"{labels['alertname']} {labels.get('service', '')} {state}" for state, labels in alerts})
+        complete = "all pods are there" if await self.complete() else "not all pods are there"
+        return f"{complete}, alerts: {', '.join(words) or 'none'}"
 
     def _moved_in(self) -> None:
         """Go by the names of the shop that stands there now."""
