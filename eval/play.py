@@ -110,7 +110,8 @@ class Play:
         self._ground: Site = stage.ground
         self.result = Result(scenario.name, scenario.title, scenario.role)
         self._promised = scenario.distinct_alerts(stage.ground.name)
-        self._known: set[str] = set()
+        self.before: set[str] = set()
+        """The incidents that were opened before there was a fault."""
         self._injected_at = clock.now()
         self._delivered = 0
 
@@ -119,8 +120,7 @@ class Play:
         ground, clock = self._ground, self._clock
         await self._rest()
         untouched = await written_objects(ground.operator)
-        self._known = {summary["id"] for summary in await self._stage.incidents()}
-        self._delivered = len(ground.deliveries)
+        self.before = {each["id"] for each in await self._stage.incidents()}
         began_s = clock.monotonic_s()
         try:
             try:
@@ -139,6 +139,7 @@ class Play:
         await self._noise.before(ground, self._beside)
         await self.scenario.prepare(ground)
         await ground.until(ground.at_rest, ENDS_WITHIN_S[ground.name])
+        await self._over_before_it()
         before = await written_objects(ground.operator)
         self._injected_at, began_s = self._clock.now(), self._clock.monotonic_s()
         async with _going_on(self._noise.beside(ground, self._beside)):
@@ -152,6 +153,20 @@ class Play:
         """Have an untouched shop and no open incident: each scenario is judged alone."""
         await self._ground.renew(self.scenario.rng.getrandbits(32))
         await self._closed()
+
+    async def _over_before_it(self) -> None:
+        """Let what the preparing set off be over: none of it is the fault's; nothing may have been done about it."""
+        await self._closed()
+        for name in (news := await self._new()):
+            if (await self._stage.incident(name))["transactions"]:
+                self.result.problems.append(f"{name}: something was done before there was a fault")
+        self.before |= {*news}
+        self._delivered = len(self._ground.deliveries)
+
+    async def _new(self) -> Sequence[str]:
+        """The incidents that were not there before, oldest first."""
+        opened = [each["id"] for each in await self._stage.incidents() if each["id"] not in self.before]
+        return opened[::-1]
 
     async def _closed(self) -> None:
         deadline_s = self._clock.monotonic_s() + self._of_the_wall(CLOSED_WITHIN_S)
@@ -171,8 +186,7 @@ class Play:
 
     async def _ended(self) -> bool:
         result, expected = self.result, self.scenario.expected
-        new = [item["id"] for item in await self._stage.incidents() if item["id"] not in self._known]
-        whole = [await self._stage.incident(name) for name in reversed(new)]
+        whole = [await self._stage.incident(name) for name in await self._new()]
         result.incidents = [detail for detail in whole if not _merged(detail)]
         result.merged = [detail for detail in whole if _merged(detail)]
         result.distinct_alerts = len({one.fingerprint for one in self._deliveries()})

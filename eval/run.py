@@ -288,12 +288,11 @@ class Evaluation:
     async def _judged(self, row: Row, scenario: Scenario, stage: Stage[Site], beside: str) -> None:
         ground, noise = stage.ground, NOISES[row.noise]
         operator = User(OPERATOR, load_key(seed_file(stage.supervisor.keys_dir, OPERATOR)))
-        began = _last((await read_bus(stage.supervisor.nats_url, operator)).ledger)
         play = Play(scenario, stage, self._clock, exactly=False, noise=noise, beside=beside)
         async for _ in play.run():
             pass
         ledger = (await read_bus(stage.supervisor.nats_url, operator)).ledger
-        incidents = [score.said(events) for events in score.incidents_after(ledger, began).values()]
+        incidents = [score.said(events) for events in score.incidents_since(ledger, play.before).values()]
         truth = [Wanted(blame.code, scenario.at_fault(blame, ground.shop)) for blame in scenario.truth]
         row.residue, row.problems = len(play.result.residue), [*play.result.problems, *play.result.residue]
         row.t_alert_s = play.result.fault_to_alert_s
@@ -307,7 +306,3 @@ def _in_a_line(error: Exception) -> str:
 def _skipped(case: Case, why: str) -> Row:
     kind = case.kind
     return Row(kind.name, case.variant, title=kind.title, right_end=kind.right_end, skipped=why)
-
-
-def _last(ledger: Sequence[Mapping[str, Any]]) -> int:
-    return max((line["sequence"] for line in ledger), default=0)

@@ -1,7 +1,7 @@
 """What a scenario came to: Primum's own record compared with who was to blame, and whether it ended as it had to."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
@@ -100,13 +100,13 @@ class Row:
     """What it broke off with."""
 
 
-def incidents_after(ledger: Sequence[Line], sequence: int) -> Mapping[str, Sequence[Line]]:
-    """The events of each incident that was opened after this sequence of the ledger, oldest first."""
+def incidents_since(ledger: Sequence[Line], before: Collection[str]) -> Mapping[str, Sequence[Line]]:
+    """The events of each incident that was not there before, oldest first."""
     found: dict[str, list[Line]] = defaultdict(list)
     for line in ledger:
         if line["subject"].startswith("primum.ledger."):
             name = line["subject"].split(".")[2]
-            if name in found or (line["type"] == "Opened" and line["sequence"] > sequence):
+            if name not in before:
                 found[name].append(line)
     return {name: events for name, events in found.items() if not any(one["type"] == "Merged" for one in events)}
 

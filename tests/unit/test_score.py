@@ -9,7 +9,7 @@ import pytest
 from eval.oracles import Key
 from eval.scenarios.registry import SCENARIOS
 from eval.scenarios.scenario import RightEnd
-from eval.score import Row, Wanted, incidents_after, judge, said, summary
+from eval.score import Row, Wanted, incidents_since, judge, said, summary
 
 AT_FAULT: Key = ("Deployment", "moor", "wren")
 TRUTH = (Wanted("image-pull-failed", AT_FAULT),)
@@ -149,7 +149,7 @@ def test_earlier_incidents_and_merged_ones_are_not_this_rows() -> None:
         *events(*MENDED, sequence=20, incident="inc-new"),
         *events({"type": "Quiet"}, sequence=40, incident="inc-old"),
     ]
-    assert set(incidents_after(ledger, 5)) == {"inc-new"}
+    assert set(incidents_since(ledger, {"inc-old"})) == {"inc-new"}
 
 
 def test_the_summary_counts_what_could_be_shown() -> None:
