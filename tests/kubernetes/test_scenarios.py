@@ -62,7 +62,7 @@ async def test_what_is_stopped_in_the_middle_leaves_the_cluster_as_it_was(operat
             return any("stands still" in line for line in await wounds(operator, machines, before))
 
         await until(is_frozen, SystemClock(), within_s=FROZEN_WITHIN_S)
-        played.send_signal(signal.SIGINT)
+        played.send_signal(signal.SIGTERM)  # whoever is started in the background hears no SIGINT
         assert played.wait(timeout=FROZEN_WITHIN_S) == 130
     assert await wounds(operator, machines, before) == []
     assert await names_of(operator) == namespaces
