@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test slow test-monitoring test-apps cluster cluster-down test-kubernetes lint format types layers check picture drawings schemas recording figures lock clean
 
+# What was compiled is kept, also where the environment says otherwise: every process of the tests would compile it anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := .venv/bin
 CODE := shared services eval tests docs
 

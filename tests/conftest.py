@@ -55,8 +55,9 @@ async def lab() -> "AsyncIterator[Lab]":
     """A lab of the test's own, over HTTP in its event loop, with every Deployment rolled out."""
     from eval.lab.lab import Lab, LabSettings  # noqa: PLC0415 - a second of imports that unit tests need not pay
 
-    async with Lab(LabSettings(seed=1, pace=60)) as running:
-        await running.until(running.complete, timeout_s=20)
+    made = Lab(LabSettings(seed=1, pace=60))
+    made.roll_out()
+    async with made as running:
         yield running
 
 

@@ -1,10 +1,8 @@
 """The person who is told: a webhook that takes every message and remembers it."""
 
-import asyncio
-import contextlib
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Self
 
 import uvicorn
@@ -13,13 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-
-class _Server(uvicorn.Server):
-    """A uvicorn that leaves the process's signals alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+from shared.adapters.http_server import Guest
 
 
 class People:
@@ -29,19 +21,18 @@ class People:
         self.told: Counter[str] = Counter()
         """How often each message came, by its id."""
         self.url = ""
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         app = Starlette(routes=[Route("/", self._take, methods=["POST"])])
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-        self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        await self._stack.enter_async_context(Guest(config).open_on(listener))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        await self._task
+        await self._stack.aclose()
 
     @property
     def told_again(self) -> int:

@@ -1,9 +1,9 @@
 """The lab as a running thing: the world on a clock, its Kubernetes API and Prometheus over HTTP, alerts by webhook."""
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from eval.lab.alertmanager import Notification
 from eval.lab.api import Api
 from eval.lab.webhook import Webhook
 from eval.lab.world import World
+from shared.adapters.http_server import Guest
 
 TICK_S: Final = 0.05  # of the wall
 CATCH_UP: Final = 5  # ticks at once when the machine was busy; beyond it the lab's time slips
@@ -41,14 +42,6 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn that leaves the process's signals alone: the lab is a guest in its event loop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class Lab(World):
     """`async with Lab(LabSettings(seed=1)) as lab:` serves until the block ends."""
 
@@ -64,8 +57,9 @@ class Lab(World):
             prometheus.routes(self.queries, lambda: self.exporter.samples(self.now_s), lambda: self.sampled_at),
         )
         self._ticked = asyncio.Event()
+        self._steps = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._server: _Server | None = None
+        self._serving = AsyncExitStack()
         self._webhook: Webhook | None = None
 
     @property
@@ -111,27 +105,21 @@ class Lab(World):
         config = uvicorn.Config(
             self._api.app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
         )
-        self._server = _Server(config)
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._server.serve(sockets=[listener])),
-            loop.create_task(self._drive()),
-        ]
-        await self.until(lambda: self._server is not None and self._server.started, timeout_s=10)
+        await self._serving.enter_async_context(Guest(config).open_on(listener))
+        self._tasks = [asyncio.create_task(self._drive())]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        server, driver = self._tasks
+        (driver,) = self._tasks
         failed = driver.done() and not driver.cancelled()
         driver.cancel()
         self._api.close()
         if self._webhook:
             await self._webhook.close()
-        if self._server:
-            self._server.should_exit = True
-        await asyncio.wait([server, driver])
+        await self._serving.aclose()
+        await asyncio.wait([driver])
         if failed:
             driver.result()
 
@@ -148,18 +136,26 @@ class Lab(World):
     def _delivered(self, notification: Notification) -> None:
         self.alertmanager.delivered(notification, self.now_s, self.wall())
 
+    def roll_out(self) -> None:
+        """Let the beginning pass at once, until every Deployment is rolled out; to be called before it serves."""
+        while not self.complete():
+            self._step()
+
+    def _step(self) -> None:
+        self._steps += 1
+        self.tick(self._steps * TICK_S * self.settings.pace)
+
     async def _drive(self) -> None:
         loop = asyncio.get_running_loop()
-        began_s, steps = loop.time(), 0
+        began_s = loop.time() - self._steps * TICK_S
         while True:
-            behind = int((loop.time() - began_s) / TICK_S) - steps
+            behind = int((loop.time() - began_s) / TICK_S) - self._steps
             for _ in range(min(behind, CATCH_UP)):
-                steps += 1
-                self.tick(steps * TICK_S * self.settings.pace)
+                self._step()
             began_s += max(0, behind - CATCH_UP) * TICK_S
             ticked, self._ticked = self._ticked, asyncio.Event()
             ticked.set()
-            await asyncio.sleep(max(0.0, began_s + (steps + 1) * TICK_S - loop.time()))
+            await asyncio.sleep(max(0.0, began_s + (self._steps + 1) * TICK_S - loop.time()))
 
     async def until(self, predicate: Callable[[], bool], timeout_s: float) -> None:
         """Wait until the predicate holds, looking after every tick. Raises TimeoutError after `timeout_s`."""

@@ -17,19 +17,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from shared.adapters.http_server import Guest
 from shared.bus.connections import Limits, bounded
 from shared.domain.errors import PrimumError
 
 _BACKLOG: Final = 1024
 Problems = Callable[[], Sequence[str]]
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn that leaves the signals to the service."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -86,12 +79,12 @@ async def serving(app: Starlette, listening: socket.socket, grace_s: float, limi
         server_header=False,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
-    server = _Server(config)
+    server = Guest(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         yield
     finally:
-        server.should_exit = True
+        server.leave()
         await task
         listening.close()
 

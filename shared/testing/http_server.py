@@ -8,20 +8,16 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from shared.adapters.http_server import Guest
+
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an ASGI application on 127.0.0.1 and yield its URL; it listens when this is entered."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-        config.load()
-        server = uvicorn.Server(config)
-        server.lifespan = config.lifespan_class(config)
-        await server.startup(sockets=[listening])
-        try:
+        async with Guest(config).open_on(listening):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            await server.shutdown(sockets=[listening])
 
 
 @asynccontextmanager

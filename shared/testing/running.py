@@ -3,18 +3,20 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
 import structlog
 
 from shared.adapters.loopback import PLAIN
+from shared.adapters.nats_connection import connected
 from shared.bus import streams
 from shared.bus.ending import cancelled
 from shared.bus.service import Bus, Duties, bus_of, run, sources_for
 from shared.bus.settings import ServiceSettings
-from shared.bus.setup import Plan, keep_up
+from shared.bus.setup import Plan, keep_up, set_up
+from shared.domain.errors import LedgerUnavailable
 from shared.domain.events import Owner
 from shared.ports.clock import Clock
 from shared.testing.keys import operator
@@ -55,6 +57,9 @@ class RunningService:
             return
         keeping = streams.Keeping(1, self._settings.heartbeat_ttl_s, self._settings.activity_ttl_s)
         plan = Plan(keeping, sources_for(bus, duties))
+        with suppress(LedgerUnavailable):  # then it comes later, and with it what the service waits for
+            async with connected(self._settings.nats_url, operator(), timeout_s=1) as connection:
+                await set_up(connection, plan)
         operating = asyncio.create_task(keep_up(self._settings.nats_url, operator(), plan, bus.clock, bus.log.info))
         try:
             yield duties
@@ -71,9 +76,12 @@ class RunningService:
 
     async def get(self, path: str) -> httpx.Response:
         """GET from the service. It must be listening."""
+        async with self._http() as http:
+            return await http.get(path)
+
+    def _http(self) -> httpx.AsyncClient:
         url = json.loads(self._file.read_text())["url"]
-        async with httpx.AsyncClient(trust_env=False, verify=PLAIN) as http:
-            return await http.get(f"{url}{path}")
+        return httpx.AsyncClient(base_url=url, trust_env=False, verify=PLAIN)
 
     async def listening(self) -> None:
         async def there() -> bool:
@@ -85,10 +93,12 @@ class RunningService:
         """Wait until /ready says so."""
         await self.listening()
 
-        async def is_ready() -> bool:
-            return (await self.get("/ready")).is_success
+        async with self._http() as http:  # one for all looks: to make one costs more than to ask
 
-        await until(is_ready, self.bus.clock, within_s)
+            async def is_ready() -> bool:
+                return (await http.get("/ready")).is_success
+
+            await until(is_ready, self.bus.clock, within_s)
 
     async def stop(self) -> int:
         """Stop it as SIGTERM does; return the exit status."""

@@ -99,9 +99,10 @@ class Watched:
 async def in_the_lab(folder: Path) -> AsyncIterator[Watched]:
     """The shop of a lab."""
     name = ClusterName("lab")
-    async with Lab(LabSettings(seed=1, pace=60)) as lab:
+    made = Lab(LabSettings(seed=1, pace=60))
+    made.roll_out()
+    async with made as lab:
         kubeconfig, shop = lab.kubeconfig(folder / "kubeconfig"), lab.shop
-        await lab.until(lab.complete, timeout_s=20)
         async with connect(kubeconfig, None, name, timeout_s=5) as cluster, operating(kubeconfig) as operator:
             place = Place(
                 cluster, operator, shop.namespace, shop.cart, shop.quiet_namespace, shop.quiet, shop.next_image("cart")

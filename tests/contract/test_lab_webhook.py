@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from eval.lab.lab import Lab, LabSettings
+from shared.testing.http_server import serving
 
 
 @dataclass
@@ -38,15 +38,9 @@ async def receiver() -> AsyncIterator[Receiver]:
     """A receiver on a real socket."""
     found = Receiver()
     app = Starlette(routes=[Route("/alerts", found.take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    config = server.config
-    listener = config.bind_socket()
-    found.url = f"http://127.0.0.1:{listener.getsockname()[1]}/alerts"
-    config.load()
-    server.lifespan = config.lifespan_class(config)
-    await server.startup(sockets=[listener])
-    yield found
-    await server.shutdown(sockets=[listener])
+    async with serving(app) as url:
+        found.url = f"{url}/alerts"
+        yield found
 
 
 async def break_and_wait(lab: Lab) -> None:

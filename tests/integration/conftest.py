@@ -105,10 +105,10 @@ async def standing(tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[t
     from tests.integration.the_core import PACE  # noqa: PLC0415 - as above
 
     kubeconfig = tmp_path_factory.mktemp("lab") / "kubeconfig"
-    async with Lab(LabSettings(seed=1, pace=PACE)) as lab:
-        await lab.until(lab.complete, timeout_s=20)
-        async with connect(lab.kubeconfig(kubeconfig), None, ClusterName("lab"), timeout_s=15) as cluster:
-            yield lab, cluster
+    made = Lab(LabSettings(seed=1, pace=PACE))
+    made.roll_out()
+    async with made as lab, connect(lab.kubeconfig(kubeconfig), None, ClusterName("lab"), timeout_s=15) as cluster:
+        yield lab, cluster
 
 
 @pytest_asyncio.fixture(loop_scope="module")

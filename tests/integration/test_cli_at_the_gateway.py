@@ -32,7 +32,7 @@ def primum(gateway: httpx.AsyncClient, tmp_path: Path) -> Primum:
     url = str(gateway.base_url).rstrip("/")
 
     async def run(*arguments: str) -> Ran:
-        return await command(*arguments, PRIMUM_GATEWAY_URL=url, PRIMUM_TOKEN="open-sesame")
+        return await command.again(*arguments, PRIMUM_GATEWAY_URL=url, PRIMUM_TOKEN="open-sesame")
 
     return run
 
@@ -157,9 +157,9 @@ async def test_without_a_gateway_it_says_how_to_get_one(tmp_path: Path) -> None:
     """Nobody listens there, or nothing was ever started."""
     command = CommandLine(tmp_path)
     async with nobody_listening() as url:
-        assert f"no Primum found at {url}: start one" in (await command("status", PRIMUM_GATEWAY_URL=url)).error
-    assert "no Primum found" in (await command("status")).error
-    assert "no Primum found" in (await command("dead", "list")).error
+        assert f"no Primum found at {url}: start one" in (await command.again("status", PRIMUM_GATEWAY_URL=url)).error
+    assert "no Primum found" in (await command.again("status")).error
+    assert "no Primum found" in (await command.again("dead", "list")).error
 
 
 async def test_another_server_is_no_gateway(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ async def test_another_server_is_no_gateway(tmp_path: Path) -> None:
         return PlainTextResponse("welcome")
 
     async with serving(Starlette(routes=[Route("/{path:path}", answer)])) as url:
-        said = (await CommandLine(tmp_path)("status", PRIMUM_GATEWAY_URL=url)).error
+        said = (await CommandLine(tmp_path).again("status", PRIMUM_GATEWAY_URL=url)).error
     assert "is no gateway of Primum" in said
 
 
@@ -178,9 +178,9 @@ async def test_dead_letters_need_a_nats(tmp_path: Path) -> None:
     key = seed_file(write_keys(tmp_path / "keys"), OPERATOR)
     async with nobody_listening() as url:
         bus = url.replace("http", "nats")
-        without = (await CommandLine(tmp_path)("dead", "list", PRIMUM_NATS_URL=bus)).error
+        without = (await CommandLine(tmp_path).again("dead", "list", PRIMUM_NATS_URL=bus)).error
         said = (
-            await CommandLine(tmp_path)("dead", "list", PRIMUM_NATS_URL=bus, PRIMUM_OPERATOR_NKEY_FILE=str(key))
+            await CommandLine(tmp_path).again("dead", "list", PRIMUM_NATS_URL=bus, PRIMUM_OPERATOR_NKEY_FILE=str(key))
         ).error
     assert "PRIMUM_OPERATOR_NKEY_FILE" in without
     assert "PRIMUM_NATS_URL" in said
@@ -189,5 +189,5 @@ async def test_dead_letters_need_a_nats(tmp_path: Path) -> None:
 async def test_a_gateway_that_hangs_is_given_up_on(tmp_path: Path) -> None:
     """In its time, with a word."""
     async with never_answering() as url:
-        ran = await CommandLine(tmp_path)("status", PRIMUM_GATEWAY_URL=url, PRIMUM_GATEWAY_TIMEOUT_S="0.3")
+        ran = await CommandLine(tmp_path).again("status", PRIMUM_GATEWAY_URL=url, PRIMUM_GATEWAY_TIMEOUT_S="0.3")
     assert "did not answer within 0.3 s" in ran.error
