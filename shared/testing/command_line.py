@@ -85,7 +85,7 @@ class CommandLine:
                 process.close()
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "SSL_CERT_FILE") if name in os.environ}
         return {**kept, "HOME": str(self._home), "USER": "ada", **more}
 
     async def _start(self, arguments: tuple[str | Path, ...], environment: dict[str, str]) -> Process:

@@ -29,8 +29,9 @@ MERGE_PATCH = "application/merge-patch+json"
 @pytest.fixture
 async def lab() -> AsyncIterator[Lab]:
     """A lab on a real socket whose shop is up."""
-    async with Lab(LabSettings(seed=1, pace=60)) as running:
-        await running.until(running.complete, timeout_s=20)
+    made = Lab(LabSettings(seed=1, pace=60))
+    made.roll_out()
+    async with made as running:
         yield running
 
 

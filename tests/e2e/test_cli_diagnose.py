@@ -38,7 +38,9 @@ async def test_findings_are_1_with_their_evidence(
     await lab.until(lambda: not lab.complete(), timeout_s=10)
     found = None
     while found is None or not found.json["findings"]:  # the pull has to fail first; the test's timeout bounds it
-        found = await primum("diagnose", "-n", broken.namespace, "--json", "--kubeconfig", tmp_path / "kubeconfig")
+        found = await primum.again(
+            "diagnose", "-n", broken.namespace, "--json", "--kubeconfig", tmp_path / "kubeconfig"
+        )
     assert found.status == 1
     assert str(broken) in found.out
     assert "image-pull-failed" in found.out
@@ -47,13 +49,15 @@ async def test_findings_are_1_with_their_evidence(
 
 async def test_no_cluster_at_all_is_2(primum: CommandLine) -> None:
     """A machine without a kubeconfig: it says how to name one."""
-    assert "PRIMUM_KUBECONFIG" in (await primum("diagnose")).error
+    assert "PRIMUM_KUBECONFIG" in (await primum.again("diagnose")).error
 
 
 async def test_a_cluster_that_is_not_there_is_2(primum: CommandLine, tmp_path: Path) -> None:
     """Nobody listens under the kubeconfig's address."""
     async with nobody_listening() as url:
-        said = (await primum("diagnose", "--kubeconfig", write_kubeconfig(tmp_path / "kubeconfig", url, ANYBODY))).error
+        said = (
+            await primum.again("diagnose", "--kubeconfig", write_kubeconfig(tmp_path / "kubeconfig", url, ANYBODY))
+        ).error
     assert url.removeprefix("http://") in said or "kubeconfig" in said
 
 
@@ -61,7 +65,7 @@ async def test_a_cluster_that_hangs_is_2_in_time(primum: CommandLine, tmp_path: 
     """Every request has its timeout."""
     async with never_answering() as url:
         kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url, ANYBODY)
-        ran = await primum("diagnose", "--kubeconfig", kubeconfig, "--timeout", "0.5", timeout_s=10)
+        ran = await primum.again("diagnose", "--kubeconfig", kubeconfig, "--timeout", "0.5", timeout_s=10)
     assert "0.5 s" in ran.error
 
 
@@ -73,7 +77,9 @@ async def test_a_cluster_that_forbids_is_2(primum: CommandLine, tmp_path: Path) 
         return JSONResponse(status, 403)
 
     async with serving(Starlette(routes=[Route("/{path:path}", forbidden)])) as url:
-        said = (await primum("diagnose", "--kubeconfig", write_kubeconfig(tmp_path / "kubeconfig", url, ANYBODY))).error
+        said = (
+            await primum.again("diagnose", "--kubeconfig", write_kubeconfig(tmp_path / "kubeconfig", url, ANYBODY))
+        ).error
     assert "permission" in said
 
 
@@ -82,7 +88,7 @@ async def test_metrics_that_were_asked_for_and_do_not_answer_are_2(
 ) -> None:
     """A failed query is never `healthy`."""
     async with nobody_listening() as url:
-        ran = await primum(
+        ran = await primum.again(
             "diagnose", "--kubeconfig", lab.kubeconfig(tmp_path / "kubeconfig"), PRIMUM_PROMETHEUS_URL=url
         )
     assert "not read" in ran.error

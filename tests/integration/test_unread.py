@@ -64,7 +64,7 @@ async def test_people_are_told_wherever_they_look(
     for path in ("status", "incidents"):
         assert "the first 3 messages" in (await gateway.get(f"/api/{path}")).json()["unread"]
     url = str(gateway.base_url).rstrip("/")
-    ran = await CommandLine(tmp_path)("incidents", "--all", PRIMUM_GATEWAY_URL=url, PRIMUM_TOKEN="open-sesame")
+    ran = await CommandLine(tmp_path).again("incidents", "--all", PRIMUM_GATEWAY_URL=url, PRIMUM_TOKEN="open-sesame")
     shown = " ".join(ran.out.split())
     assert shown.startswith("the first 3 messages of the ledger are not signed by any key of the keyring")
     assert "primum up --data ANOTHER-FOLDER" in shown
