@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -137,9 +137,10 @@ class Lab(World):
         self.alertmanager.delivered(notification, self.now_s, self.wall())
 
     def roll_out(self) -> None:
-        """Let the beginning pass at once, until every Deployment is rolled out; to be called before it serves."""
+        """Have the beginning behind it, until every Deployment is rolled out; to be called before it serves."""
         while not self.complete():
             self._step()
+        self.began_at = self.wall() - timedelta(seconds=self.now_s / self.pace)
 
     def _step(self) -> None:
         self._steps += 1

@@ -38,7 +38,7 @@ class World(ABC):
     def __init__(self, seed: int, wall: Callable[[], datetime], pace: float = 1.0, senders: int = 1) -> None:
         rng = random.Random(seed)
         self.wall = wall
-        self._began_at, self.pace = wall(), pace
+        self.began_at, self.pace = wall(), pace
         self.now_s = 0.0
         self.store = Store(rng, wall)
         self.faults = Faults()
@@ -93,7 +93,7 @@ class World(ABC):
 
         On a busy machine the model lags; rates over the wall's own time would then sink, and nobody's load did.
         """
-        return self._began_at + timedelta(seconds=self.now_s / self.pace)
+        return self.began_at + timedelta(seconds=self.now_s / self.pace)
 
     def _scrape(self) -> None:
         at = self.sampled_at

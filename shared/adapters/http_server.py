@@ -1,9 +1,9 @@
-"""uvicorn as a guest in its process: it leaves the signals to its host, and ends when it is told to."""
+"""uvicorn as a guest in its process: it leaves the signals to its host, and ends with the block that it is in."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 from typing import Final
 
 import uvicorn
@@ -12,9 +12,9 @@ _DATE_LASTS_S: Final = 1.0
 
 
 class Guest(uvicorn.Server):
-    """A server that `serve()`s until it is told to `leave`, or is `open_on` a socket for as long as a block runs.
+    """A server that is `open_on` a socket for as long as a block runs.
 
-    uvicorn itself looks ten times a second whether it shall go on, and takes a tenth of a second more to close what
+    By itself uvicorn looks ten times a second whether it shall go on, and takes a tenth of a second more to close what
     nobody has open.
     """
 
@@ -22,19 +22,20 @@ class Guest(uvicorn.Server):
         super().__init__(config)
         self._told = asyncio.Event()
 
-    def leave(self) -> None:
-        self.should_exit = True
-        self._told.set()
-
     @contextlib.asynccontextmanager
     async def open_on(self, listening: socket.socket) -> AsyncIterator[None]:
-        """Answer while the block runs, without a loop of its own: such answers have no date."""
+        """Answer while the block runs; it listens when this is entered."""
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
         await self.startup(sockets=[listening])
+        await self.on_tick(0)
+        answering = asyncio.create_task(self.main_loop())
         try:
             yield
         finally:
+            self.should_exit = True
+            self._told.set()
+            await answering
             await self.shutdown(sockets=[listening])
 
     async def main_loop(self) -> None:
@@ -49,7 +50,3 @@ class Guest(uvicorn.Server):
             return
         for each in (*self.servers, *(sockets or ())):
             each.close()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield

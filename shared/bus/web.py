@@ -1,6 +1,5 @@
 """A service's HTTP side: alive, ready with its reasons, metrics, and whatever routes the service adds."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -79,14 +78,9 @@ async def serving(app: Starlette, listening: socket.socket, grace_s: float, limi
         server_header=False,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
-    server = Guest(config)
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        yield
-    finally:
-        server.leave()
-        await task
-        listening.close()
+    with listening:
+        async with Guest(config).open_on(listening):
+            yield
 
 
 @contextlib.contextmanager

@@ -194,3 +194,33 @@ async def test_when_all_are_at_work_one_more_is_told_to_come_again(call_at_leisu
         said = await reader.read()
     assert b" 503 " in said
     assert b"retry-after: 1" in said
+
+
+async def test_told_to_end_with_nobody_there_it_ends_at_once() -> None:
+    """It need not look now and then whether it was told; and what it answered before has a date."""
+    listening = web.listen("127.0.0.1", 0)
+    async with asyncio.timeout(0.5):  # it renews the date once a second, and would notice then
+        async with web.serving(web.application("test", list, []), listening, 1, Limits(600, MOST)):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(ALIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            assert b"\r\ndate: " in await reader.read()
+            writer.close()
+
+
+async def test_who_is_being_answered_at_the_end_gets_the_answer() -> None:
+    """Within the grace nobody's request is cut short."""
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Request) -> Response:
+        asked.set()
+        await may_answer.wait()
+        return Response("whole")
+
+    listening = web.listen("127.0.0.1", 0)
+    async with web.serving(web.application("test", list, [Route("/slow", slow)]), listening, 5, Limits(600, MOST)):
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asked.wait()
+        asyncio.get_running_loop().call_later(0.05, may_answer.set)
+    assert (await reader.read()).endswith(b"whole")
+    writer.close()

@@ -45,6 +45,7 @@ RACES: Final = 5
 """How often the loop of a service runs a handler again that lost a race."""
 STEPS: Final = 400
 _CHANGEABLE: Final = ("Namespace", "Deployment", "Service")
+_CATALOG: Final = load(None)
 EXPRESSION: Final = "up == 0"
 """What `an_alert()` fires on."""
 
@@ -260,7 +261,7 @@ class Core:
             clock=self.clock,
             identity=self.bus.identity,
             holder=HolderId(name),
-            catalog=load(None),
+            catalog=_CATALOG,
             settings=MitigatorSettings.model_validate(given),
             log=structlog.get_logger(),
         )
