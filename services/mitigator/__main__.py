@@ -3,9 +3,10 @@
 import gc
 import sys
 
-gc.disable()  # until it serves: an import leaves no garbage behind, and to look for some took a fifth of the start
+gc.disable()  # an import leaves no garbage behind, and to look for some took a fifth of the start
+from services.mitigator.app import main  # noqa: E402 - in between
 
-from services.mitigator.app import main  # noqa: E402 - after that
+gc.enable()
 
 if __name__ == "__main__":
     sys.exit(main())

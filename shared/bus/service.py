@@ -106,7 +106,6 @@ def serve(owner: Owner, settings: ServiceSettings, build: Build) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         gc.freeze()  # what was imported stays; to look through it again takes 40 ms each time
-        gc.enable()
         return await run(owner, settings, build, stop, log)
 
     return asyncio.run(main())
