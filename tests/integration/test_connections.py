@@ -222,5 +222,6 @@ async def test_who_is_being_answered_at_the_end_gets_the_answer() -> None:
         writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         await asked.wait()
         asyncio.get_running_loop().call_later(0.05, may_answer.set)
+    assert may_answer.is_set(), "it went before it had answered"
     assert (await reader.read()).endswith(b"whole")
     writer.close()
