@@ -109,9 +109,14 @@ async def test_as_a_process_it_says_where_it_is_and_ends_cleanly_on_sigterm() ->
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "eval.lab", "--seed", "4", stdout=asyncio.subprocess.PIPE
     )
-    assert process.stdout is not None
-    addresses = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
-    async with httpx.AsyncClient(headers={"authorization": f"Bearer {addresses['token']}"}) as http:
-        assert (await http.get(addresses["kubernetes"] + "/version")).json()["minor"] == "34"
-    process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    try:
+        assert process.stdout is not None
+        addresses = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {addresses['token']}"}) as http:
+            assert (await http.get(addresses["kubernetes"] + "/version")).json()["minor"] == "34"
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
