@@ -141,6 +141,8 @@ def _run(options: Options, on: GroundName, finished: Finished) -> int:
         sys.stderr.write(f"the report is in {options.report}\n")
     skipped = [row for row in evaluation.rows if row["skipped"]]
     if not result["summary"]["played"]:
+        if not skipped:
+            raise PrimumError("nothing of the last run is there any more", advice="begin anew, without --resume")
         raise _nothing_played(on, skipped[0]["scenario"], skipped[0]["skipped"])
     if skipped:
         sys.stderr.write(f"{len(skipped)} of {len(evaluation.rows)} cannot be played on {on}: {_INSTEAD[on]}\n")

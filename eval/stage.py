@@ -23,6 +23,8 @@ AT_REST_WITHIN_S: Final = 600.0
 READY_WITHIN_S: Final = 180.0
 """Fifteen processes on a busy machine of two cores."""
 PEOPLE: Final = "demo"
+_NOBODY: Final = {"PRIMUM_NOTIFY_URL": ""}
+"""Whom to tell: whoever starts this may have a Primum of his own, and people who would be woken for nothing."""
 _AGAIN_AFTER_S: Final = 0.1
 
 
@@ -86,7 +88,7 @@ class Stage(Generic[G_co]):
                 ready_within_s=READY_WITHIN_S,
             ),
             env=_merged(settings.each, self.organs.env),
-            everywhere={"PRIMUM_MODE": "act", **settings.everywhere, **self.organs.everywhere},
+            everywhere={"PRIMUM_MODE": "act", **_NOBODY, **settings.everywhere, **self.organs.everywhere},
             disabled=self.organs.disabled,
             modules=self.organs.modules,
             log=structlog.wrap_logger(structlog.ReturnLogger()),

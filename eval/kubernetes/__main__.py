@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -28,8 +29,8 @@ app = typer.Typer(
 
 def _checked(name: str) -> str:
     """Return it, if it can be a folder's, a network's and a cgroup's. Raises PrimumError."""
-    if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
-        raise PrimumError(f"{name!r} is no name for a cluster", advice="a-z, 0-9, and - within it")
+    if not re.fullmatch("[a-z0-9][a-z0-9-]{0,40}", name):
+        raise PrimumError(f"{name!r} is no name for a cluster", advice="a-z, 0-9, and - within it; 41 at most")
     return name
 
 
@@ -40,7 +41,8 @@ Name = Annotated[
 
 
 def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    with suppress(OSError):  # the terminal may be what went; what is to be ended is ended all the same
+        typer.echo(text, err=True)
 
 
 @app.command("build", epilog="Example: python -m eval.kubernetes build")
@@ -80,7 +82,7 @@ def down_(
 ) -> None:
     """Take a cluster down and leave nothing of it behind."""
     known = running()
-    names = known if everyone else [name] if name in known else []
+    names = known if everyone else [name] if name in known or Places(name).network.exists() else []
     if not names:  # which is what was asked for, so it ends well: who cleans up may do it twice
         _say("there is none to take down" if everyone else f"there is no cluster {name!r}: nothing to take down")
     left = [trace for each in names if not (everyone and _spared(each)) for trace in _taken_down(each)]
@@ -98,8 +100,8 @@ def _taken_down(name: str) -> list[str]:
     """Take one down, and say what is left: that one cannot go keeps none of the others."""
     try:
         return asyncio.run(down(Places(name)))
-    except (PrimumError, OSError) as error:
-        return [f"the cluster {name!r} ({error})"]
+    except Exception as error:  # noqa: BLE001 - whatever it is, the next one goes
+        return [f"the cluster {name!r} ({type(error).__name__}: {error})"]
 
 
 @app.command(
@@ -142,7 +144,8 @@ def run_(
             raise typer.Exit(run_in_k3s(command, _say))
         case Source.NAMED | Source.NONE:
             pass
-    os.execvpe(command[0], command, {**os.environ, WITHOUT: choice.reason})
+    os.environ[WITHOUT] = choice.reason
+    network.become(command)
 
 
 @app.command("status", epilog="Example: python -m eval.kubernetes status")

@@ -85,7 +85,10 @@ def build(say: Say) -> Path:
         return place
     if shutil.which("go") is None:
         raise BuildFailed("there is no `go` on PATH", advice="install Go 1.25 or newer, https://go.dev/dl")
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildFailed(f"no build can be kept: {error}", advice="XDG_CACHE_HOME may name another folder") from error
     with alone(place), tempfile.TemporaryDirectory(prefix="primum-build-") as scratch:
         _build_missing(Path(scratch), place, say)
     prune(place, lambda _: bool(running()))  # what of them a running cluster was started from, nobody wrote down

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from eval.kubernetes import k3s, network
 from eval.kubernetes.build import is_built
 from eval.kubernetes.cluster import Say
+from eval.kubernetes.places import FOR_A_RUN
 from eval.stopping import ENDS
 from shared.domain.errors import PrimumError
 
@@ -26,8 +27,6 @@ WITHOUT: Final = "PRIMUM_TEST_WITHOUT"
 
 OURS: Final = (sys.executable, "-P", "-m", "eval.kubernetes")
 """The harness as a command; what lies in somebody's current folder is none of its modules."""
-_FOR_A_RUN: Final = "run-"
-"""How the names of clusters begin that go with a run; its pid follows."""
 
 
 class Source(Enum):
@@ -80,23 +79,23 @@ def choose_ours(environment: Mapping[str, str]) -> Choice:
 
 def run_alone(command: Sequence[str], nodes: int, say: Say) -> int:
     """Run a command on a cluster that is up for it alone, and return its exit status; the cluster goes in any case."""
-    name = f"{_FOR_A_RUN}{os.getpid()}"
+    name = f"{FOR_A_RUN}{os.getpid()}"
     say(f"a cluster {name!r} of {nodes} for this run")
     try:
         return carried_out((*OURS, "up", f"--name={name}", f"--nodes={nodes}")) or carried_out(
             (*OURS, "exec", f"--name={name}", *command)
         )
     finally:
-        say(f"taking {name!r} down")
         with undisturbed():
+            say(f"taking {name!r} down")
             carried_out((*OURS, "down", f"--name={name}"))
 
 
 def is_held(name: str) -> bool:
     """Whether a cluster is up for a run that goes on."""
-    words = Path("/proc") / name.removeprefix(_FOR_A_RUN) / "cmdline"
+    words = Path("/proc") / name.removeprefix(FOR_A_RUN) / "cmdline"
     try:
-        return name.startswith(_FOR_A_RUN) and OURS[-1].encode() in words.read_bytes()
+        return name.startswith(FOR_A_RUN) and OURS[-1].encode() in words.read_bytes()
     except OSError:
         return False
 

@@ -42,9 +42,12 @@ def prepare(places: Places, nodes: int, say: Say) -> Path:
     if places.state.exists() or places.network.exists():
         raise ClusterIsUp(f"a cluster {places.name!r} is here already", advice="use it, or `make cluster-down`")
     programs = build(say)
-    for folder in (places.state, places.logs, places.daemons, places.scratch):
-        folder.mkdir(parents=True, mode=0o700)
-    kernel.keep()
+    try:
+        for folder in (places.state, places.logs, places.daemons, places.scratch):
+            folder.mkdir(parents=True, mode=0o700)
+        kernel.keep()
+    except OSError as error:
+        raise DidNotStart(f"its state cannot be kept: {error}", advice=f"make room in {places.state.parent}") from error
     network.make(places, nodes)
     cgroups.make(places, nodes)
     return programs
@@ -96,12 +99,12 @@ async def down(places: Places) -> list[str]:
     _thaw(running)
     # The kubelet before its containers: it would start them again. etcd last: the API server drains long without it.
     await daemon.end([each for each in running if not each.name.startswith(("containerd", "etcd"))], _GRACE_S)
-    await asyncio.gather(*(_remove_containers(node) for node in members))
+    left = [said for said in await asyncio.gather(*(_containers_left(node) for node in members)) if said]
     await daemon.end(_running(places), _GRACE_S)
     cgroups.end_all(places)
-    left = _unmount(places)
+    left += _unmount(places)
     network.remove(places)
-    _remove_files(places, members)
+    _remove_files(places)
     if not await daemon.within(_GONE_WITHIN_S, lambda: cgroups.remove(places)):
         left.append(f"cgroup {places.cgroup}")
     if places.state.exists():
@@ -120,6 +123,15 @@ def _thaw(running: Sequence[daemon.Daemon]) -> None:
     """Let go on what a scenario froze: a stopped process hears no SIGTERM."""
     for each in running:
         each.signal(signal.SIGCONT)
+
+
+async def _containers_left(node: Node) -> str:
+    """Remove its containers, and say why they could not be; what else there is goes all the same."""
+    try:
+        await _remove_containers(node)
+    except (DidNotStart, OSError) as error:
+        return f"what the runtime of {node.name} knows of its containers ({error})"
+    return ""
 
 
 async def _remove_containers(node: Node) -> None:
@@ -146,13 +158,12 @@ def _unmount(places: Places) -> list[str]:
     return [f"mount {path}" for path in ours if _run(("umount", "--lazy", path)).returncode]
 
 
-def _remove_files(places: Places, members: Sequence[Node]) -> None:
+def _remove_files(places: Places) -> None:
     shutil.rmtree(places.state, ignore_errors=True)
-    for node in members:
-        for result in _CNI_RESULTS.glob(f"{node.pod_network}-*-eth0"):
-            pod = result.name.removeprefix(f"{node.pod_network}-").removesuffix("-eth0")
-            (_CNI_RESULTS / f"cni-loopback-{pod}-lo").unlink(missing_ok=True)
-            result.unlink(missing_ok=True)
+    for result in _CNI_RESULTS.glob(f"{places.cgroup}-node[0-9]-*-eth0"):  # also where nobody knows the nodes any more
+        _, _, pod = result.name.removesuffix("-eth0").removeprefix(places.cgroup).split("-", 2)
+        (_CNI_RESULTS / f"cni-loopback-{pod}-lo").unlink(missing_ok=True)
+        result.unlink(missing_ok=True)
     for link in _CONTAINER_LOGS.glob("*.log"):
         if link.is_symlink() and Path(link.readlink()).is_relative_to(places.state):
             link.unlink(missing_ok=True)

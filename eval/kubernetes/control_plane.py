@@ -43,9 +43,11 @@ class ControlPlane:
         """Return what kubectl says, as the administrator. Raises DidNotStart with its words."""
         ours = f"--kubeconfig={self._places.admin}", f"--cache-dir={self._places.scratch}"  # nothing into ~/.kube
         command = (str(self._programs / "kubectl"), *ours, *arguments)
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
+        pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        try:
+            process = await asyncio.create_subprocess_exec(*command, stdin=nothing, stdout=pipe, stderr=pipe)
+        except OSError as error:
+            raise DidNotStart(f"{error}", advice="remove it; what is missing is made") from error
         out, err = await process.communicate()
         if process.returncode:
             raise DidNotStart(f"kubectl {' '.join(arguments)}: {err.decode().strip()}")

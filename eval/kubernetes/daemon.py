@@ -42,8 +42,13 @@ class Daemon(NamedTuple):
         except OSError as error:
             raise DidNotStart(f"{name} does not start: {error}", advice="remove it; what is missing is made") from error
         daemon = cls.of(name, process.pid)
-        (fresh := into / f".{name}.new").write_text(json.dumps(daemon._asdict()))
-        fresh.rename(into / f"{name}.json")
+        try:
+            (fresh := into / f".{name}.new").write_text(json.dumps(daemon._asdict()))
+            fresh.rename(into / f"{name}.json")
+        except OSError as error:
+            process.kill()  # nobody would find it again
+            process.wait()
+            raise DidNotStart(f"{name} cannot be written down: {error}", advice="make room there") from error
         return daemon
 
     @classmethod
@@ -78,9 +83,12 @@ def within_network(network: Path) -> list[Daemon]:
 
 
 def known(folder: Path) -> list[Daemon]:
-    """The processes written down in a folder."""
-    written = [each.read_text() for each in sorted(folder.glob("*.json"))]
-    return [Daemon(**json.loads(text)) for text in written if text]  # one is empty where the machine itself went down
+    """The processes written down in a folder; one that was cut off, as the machine went down, says of none."""
+    found = list[Daemon]()
+    for each in sorted(folder.glob("*.json")):
+        with suppress(ValueError, TypeError):
+            found.append(Daemon(**json.loads(each.read_text())))
+    return found
 
 
 async def end(daemons: Sequence[Daemon], grace_s: float) -> None:

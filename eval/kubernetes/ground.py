@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -174,14 +174,18 @@ async def owned(operator: Operator) -> AsyncIterator[Own]:
     machines = Machines(places, packets)
     before = await Machinery.of(machines)
     following = asyncio.create_task(packets.follow())
-    try:
-        yield Own(machines, packets, before, following)
-    finally:
+    async with AsyncExitStack() as stack:  # whichever of them cannot be ended or mended, the others are
+        stack.push_async_callback(_cancelled, following)
         for name in machines.names:
-            await machines.mend(name)
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+            stack.push_async_callback(machines.mend, name)
+        yield Own(machines, packets, before, following)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """End it. Raises what it had ended with."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 @asynccontextmanager

@@ -69,13 +69,17 @@ def enter(places: Places, command: Sequence[str] | None = None) -> None:
         return
     if not places.network.exists():
         raise NetworkFailed(f"no cluster {places.name!r} runs here", advice="start one with `make cluster`")
-    _become(_inside(places, *(command or (sys.executable, *sys.orig_argv[1:]))))
+    become(_inside(places, *(command or (sys.executable, *sys.orig_argv[1:]))))
 
 
-def _become(command: Sequence[str]) -> Never:
+def become(command: Sequence[str]) -> Never:
+    """Be this command from here on. Raises NetworkFailed if there is none."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execvp(command[0], list(command))
+    try:
+        os.execvp(command[0], list(command))
+    except OSError as error:
+        raise NetworkFailed(f"{command[0]} cannot be run: {error.strerror}", advice="is it on PATH?") from error
 
 
 def _inside(places: Places, *command: str) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """Where things lie: what is built once and kept, and what one running cluster needs and leaves behind nowhere else."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Final, NamedTuple
 
 DEFAULT: Final = "primum"
 """The name of the cluster that `make cluster` starts; every cluster has a network namespace of this name."""
+FOR_A_RUN: Final = "run-"
+"""How the names of clusters begin that go with a run; its pid follows."""
 _PREFIX: Final = f"{DEFAULT}-"
 STATES: Final = Path("/var/lib/primum-test-cluster")
 _NETWORKS: Final = Path("/run/netns")
@@ -74,7 +77,10 @@ class Places(NamedTuple):
 def running() -> list[str]:
     """The names of the clusters that have a state or a network here: they run, or were not taken down."""
     networks = {each.name for each in _NETWORKS.iterdir()} if _NETWORKS.is_dir() else set[str]()
-    ours = {name.removeprefix(_PREFIX) for name in networks if name == DEFAULT or name.startswith(_PREFIX)}
+    # Without a state, only what nobody else would call so.
+    ours = {
+        name.removeprefix(_PREFIX) for name in networks if re.fullmatch(f"{DEFAULT}|{_PREFIX}{FOR_A_RUN}\\d+", name)
+    }
     return sorted(ours | {*states(STATES)})
 
 

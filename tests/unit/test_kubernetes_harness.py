@@ -110,10 +110,21 @@ def test_a_pid_that_is_somebody_elses_by_now_is_not_a_daemon_of_ours() -> None:
     assert not Daemon("etcd", os.getpid(), began=1).runs()
 
 
-def test_what_was_cut_off_while_it_was_written_down_names_no_daemon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [b"", b'{"name": "etcd", "pi', b"[]", b"\xff\xfe", b'{"name": "etcd"}'])
+def test_what_was_cut_off_while_it_was_written_down_names_no_daemon(tmp_path: Path, text: bytes) -> None:
     """The machine went down with it; nobody could take the cluster down any more."""
-    (tmp_path / "etcd.json").touch()
+    (tmp_path / "etcd.json").write_bytes(text)
     assert known(tmp_path) == []
+
+
+def test_a_process_that_cannot_be_written_down_does_not_go_on(tmp_path: Path) -> None:
+    """On a full disk: each try to take a cluster down left another one that nobody knew."""
+    (tmp_path / ".sleep.new").mkdir()
+    command = (sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path))
+    with pytest.raises(DidNotStart, match="cannot be written down"):
+        Daemon.start("sleep", command, tmp_path / "log", tmp_path)
+    here = within_network(Path("/proc/self/ns/net"))
+    assert not [each for each in here if str(tmp_path) in Path(f"/proc/{each.pid}/cmdline").read_text()]
 
 
 def test_a_program_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
@@ -157,6 +168,21 @@ def test_what_kubelets_set_for_the_machine_is_put_back_when_the_last_cluster_goe
         kernel.put_back(states, tmp_path / "sys")
         seen.append(panic.read_text())
     assert seen == ["10\n", "0\n"]
+
+
+def test_settings_that_were_cut_off_while_they_were_kept_are_kept_anew(tmp_path: Path) -> None:
+    """And nobody is kept by them from taking a cluster down."""
+    (states := tmp_path / "states").mkdir()
+    panic = tmp_path / "sys" / "kernel" / "panic"
+    panic.parent.mkdir(parents=True)
+    panic.write_text("0\n")
+    (states / ".kernel.json").write_text("{")
+    kernel.put_back(states, tmp_path / "sys")
+    assert panic.read_text() == "0\n"
+    kernel.keep(states, tmp_path / "sys")
+    panic.write_text("10\n")
+    kernel.put_back(states, tmp_path / "sys")
+    assert panic.read_text() == "0\n"
 
 
 def test_every_node_has_an_address_and_pods_of_its_own() -> None:
