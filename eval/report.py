@@ -1,5 +1,6 @@
 """A run of the evaluation as a page: what each scenario came to, and how long Primum took, drawn."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
@@ -52,10 +53,15 @@ def page(result: Mapping[str, Any]) -> str:
     )
 
 
+def check(file: Path) -> None:
+    """See, before hours of playing, whether a page can be written there. Raises PrimumError."""
+    if file.is_dir() or not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise PrimumError(f"no report can be written to {file}", advice="name a file in a folder that you may write to")
+
+
 def write(file: Path, result: Mapping[str, Any]) -> None:
-    """Write the page, and the folder that it is to be in. Raises PrimumError."""
+    """Write the page. Raises PrimumError."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(page(result), encoding="utf-8")
     except OSError as error:
         why = f"the report cannot be written to {file}: {error.strerror}"

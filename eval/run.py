@@ -82,6 +82,8 @@ def main(options: Options) -> int:
     on, kinds = named(options.on), chosen(options.only)
     if all(on in kind.not_on for kind in kinds):
         raise _nothing_played(on, kinds[0].name, kinds[0].not_on[on])
+    if options.report is not None:
+        report.check(options.report)
     with _finished(options, on) as finished:
         return _run(options, on, finished)
 
@@ -103,7 +105,7 @@ def listed(options: Options) -> int:
 def chosen(names: Sequence[str]) -> Sequence[type[Scenario]]:
     """Return the scenarios of these names, all if there is none. Raises PrimumError for a name that none has."""
     known = [kind.name for kind in SCENARIOS]
-    if unknown := next((name for name in names if name not in known), None):
+    if (unknown := next((name for name in names if name not in known), None)) is not None:
         near = get_close_matches(unknown, known, n=1)
         raise PrimumError(
             f"there is no scenario {unknown!r}",
@@ -256,6 +258,9 @@ class Evaluation:
                 continue  # Primum yields after some transactions of a workload: a scenario is to be its first one
             hit |= whom
             self._bar.update(task, description=case.name)
+            if self._bar.disable:
+                number = self._cases.index(case) + 1
+                self._bar.console.print(f"{case.name} begins, {number} of {len(self._cases)}", highlight=False)
             row = await self._row(case, stage)
             self._finish(row, task)
             if row.error:

@@ -6,7 +6,8 @@ import re
 import signal
 import sys
 from contextlib import suppress
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
@@ -34,6 +35,7 @@ def _checked(name: str) -> str:
     return name
 
 
+_PRIMUM: Final = Path(sys.executable).with_name("primum")
 Name = Annotated[
     str,
     typer.Option("--name", callback=_checked, help="Several clusters may run, each with a name and a network."),
@@ -71,6 +73,7 @@ def up_(
     which = "" if name == DEFAULT else f" --name {name}"
     _say(f"  look   {sys.executable} -m eval.kubernetes exec{which} kubectl get pods --all-namespaces")
     if name == DEFAULT:  # another ends with what it is up for
+        _say(f"  play   {sys.executable} -m eval.kubernetes exec {_PRIMUM} eval run --on kubernetes --only wrong-image")
         _say("  end    make cluster-down")
 
 
@@ -99,9 +102,12 @@ def _spared(name: str) -> bool:
 def _taken_down(name: str) -> list[str]:
     """Take one down, and say what is left: that one cannot go keeps none of the others."""
     try:
-        return asyncio.run(down(Places(name)))
+        left = asyncio.run(down(Places(name)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the next one goes
         return [f"the cluster {name!r} ({type(error).__name__}: {error})"]
+    if not left:
+        _say(f"{name!r} is down")
+    return left
 
 
 @app.command(
@@ -139,6 +145,8 @@ def run_(
     choice = choose(os.environ)
     match choice.source:
         case Source.BUILT:
+            if DEFAULT in running():
+                _say("beside the cluster that stands here; to use that: python -m eval.kubernetes exec COMMAND")
             raise typer.Exit(run_alone(command, nodes, _say))
         case Source.K3S:
             raise typer.Exit(run_in_k3s(command, _say))

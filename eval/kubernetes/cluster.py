@@ -3,8 +3,10 @@
 import asyncio
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,7 @@ from eval.kubernetes.control_plane import ControlPlane
 from eval.kubernetes.daemon import DidNotStart
 from eval.kubernetes.node import Node, start_proxy
 from eval.kubernetes.pki import Authority
-from eval.kubernetes.places import Places
+from eval.kubernetes.places import Places, running
 from shared.adapters.system import SystemClock
 from shared.domain.errors import PrimumError
 
@@ -24,6 +26,8 @@ _GONE_WITHIN_S: Final = 20.0
 _STARTS_WITHIN_S: Final = 20.0
 _CNI_RESULTS: Final = Path("/var/lib/cni/results")
 _CONTAINER_LOGS: Final = Path("/var/log/containers")
+_KUBELETS_SOCKET: Final = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
+"""Where every kubelet listens for devices, whatever folder it was given."""
 _MOUNTS: Final = Path("/proc/mounts")
 Say = Callable[[str], None]
 
@@ -39,6 +43,8 @@ def prepare(places: Places, nodes: int, say: Say) -> Path:
     """
     if said := network.missing():
         raise network.NetworkFailed("this machine cannot run a cluster", advice=said)
+    if not running() and _a_kubelet_listens():
+        raise ClusterIsUp("this machine is somebody's node: a kubelet runs here", advice="take one that is not")
     if places.state.exists() or places.network.exists():
         raise ClusterIsUp(f"a cluster {places.name!r} is here already", advice="use it, or `make cluster-down`")
     programs = build(say)
@@ -95,12 +101,12 @@ async def down(places: Places) -> list[str]:
     """Take it down and remove every trace, whatever state it was in. Return what could not be removed."""
     numbers = range(len(list(places.state.glob("node[0-9]*"))))
     members = [Node(places, bin_dir(), number) for number in numbers]
-    running = _running(places)
-    _thaw(running)
+    living = _living(places)
+    _thaw(living)
     # The kubelet before its containers: it would start them again. etcd last: the API server drains long without it.
-    await daemon.end([each for each in running if not each.name.startswith(("containerd", "etcd"))], _GRACE_S)
+    await daemon.end([each for each in living if not each.name.startswith(("containerd", "etcd"))], _GRACE_S)
     left = [said for said in await asyncio.gather(*(_containers_left(node) for node in members)) if said]
-    await daemon.end(_running(places), _GRACE_S)
+    await daemon.end(_living(places), _GRACE_S)
     cgroups.end_all(places)
     left += _unmount(places)
     network.remove(places)
@@ -110,18 +116,37 @@ async def down(places: Places) -> list[str]:
     if places.state.exists():
         left.append(f"folder {places.state}")
     kernel.put_back()
+    if not running() and not _a_kubelet_listens():
+        _remove_kubelets_socket()
     return left
 
 
-def _running(places: Places) -> list[daemon.Daemon]:
+def _a_kubelet_listens() -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect(str(_KUBELETS_SOCKET))
+        except OSError:
+            return False
+    return True
+
+
+def _remove_kubelets_socket() -> None:
+    """And its folders, if nothing else is in them."""
+    _KUBELETS_SOCKET.unlink(missing_ok=True)
+    with suppress(OSError):
+        for folder in (_KUBELETS_SOCKET.parent, _KUBELETS_SOCKET.parent.parent):
+            folder.rmdir()
+
+
+def _living(places: Places) -> list[daemon.Daemon]:
     """Itself, and whatever else lives in its network: a run that was killed leaves a whole Primum there."""
     found = {each.pid: each for each in daemon.within_network(places.network)}
     return [*(found | {each.pid: each for each in daemon.known(places.daemons) if each.runs()}).values()]
 
 
-def _thaw(running: Sequence[daemon.Daemon]) -> None:
+def _thaw(living: Sequence[daemon.Daemon]) -> None:
     """Let go on what a scenario froze: a stopped process hears no SIGTERM."""
-    for each in running:
+    for each in living:
         each.signal(signal.SIGCONT)
 
 

@@ -8,8 +8,10 @@ import sys
 import pytest
 
 STARTS_SOMETHING = """
-import asyncio, sys
+import asyncio, signal, sys
 from eval.stopping import run
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs this in the background has it ignored
 
 async def main():
     try:
