@@ -31,7 +31,7 @@ test-apps: ## The shop's programs: gofmt, go vet and their tests, where Go is in
 	@if ! command -v go >/dev/null; then echo "skipped: there is no go on PATH"; exit 0; fi; \
 	cd eval/kubernetes/apps && export CGO_ENABLED=0 && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go test ./...
 
-cluster: venv ## Start a real Kubernetes in a network of its own, built once from Go modules (NODES=2 for two nodes)
+cluster: venv ## Start a real Kubernetes in a network of its own; the first time builds it, ten minutes (NODES=2 for two nodes)
 	@$(BIN)/python -m eval.kubernetes up --nodes $(or $(NODES),1)
 
 cluster-down: venv ## Take it down, and leave nothing of it behind

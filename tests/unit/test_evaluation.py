@@ -236,3 +236,12 @@ def test_the_demo_says_which_cluster_it_starts(on: GroundName, said: str) -> Non
     with (console := Console(width=100)).capture() as printed, Screen(7, [], on, quiet=False, console=console):
         pass
     assert printed.get() == f"primum demo, seed 7: starting {said}, a NATS and five services …\n"
+
+
+@pytest.mark.parametrize("name", [".", "nowhere/page.html"], ids=["a folder", "in no folder"])
+def test_where_no_page_can_be_written_is_said_before_anything_is_played(tmp_path: Path, name: str) -> None:
+    """On a real cluster it came after two hours; and a slip of the pen made folders."""
+    with pytest.raises(PrimumError, match="no report can be written to"):
+        report.check(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    report.check(tmp_path / "page.html")
