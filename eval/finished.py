@@ -31,7 +31,7 @@ class Finished:
 
     @classmethod
     def new(cls, folder: Path, on: str, seed: int, variants: int, only: Sequence[str]) -> Self:
-        """Prepare a run on that ground; the one before it is forgotten once this one begins. Raises PrimumError."""
+        """Prepare a run on that ground; the one before it is put aside once this one begins. Raises PrimumError."""
         return cls(_taken(folder, on), seed, variants, tuple(only))
 
     @classmethod
@@ -53,10 +53,22 @@ class Finished:
             raise PrimumError(what, advice="leave --resume out, which begins anew") from error
 
     def begin(self) -> None:
-        """Let the file be this run's, once there is something to play on. Raises PrimumError."""
+        """Let the file be this run's, once there is something to play on; the run before lies beside it then.
+
+        Raises PrimumError.
+        """
         if not self.stands:
-            self.file.truncate(0)
+            self._put_aside()
             self._write({"seed": self.seed, "variants": self.variants, "only": self.only})
+
+    def _put_aside(self) -> None:
+        self.file.seek(0)
+        if before := self.file.read():
+            try:
+                Path(str(self.file.name)).with_suffix(".before.jsonl").write_bytes(before)
+            except OSError as error:
+                why = f"the run before cannot be kept beside {self.file.name}: {error.strerror}"
+                raise PrimumError(why, advice="make room there") from error
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row. Raises PrimumError."""

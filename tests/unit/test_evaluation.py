@@ -69,6 +69,16 @@ def test_a_run_that_never_began_takes_nothing_from_the_one_before(tmp_path: Path
         assert (again.seed, len(again.rows)) == (7, 1)
 
 
+def test_the_run_before_lies_beside_the_one_that_began(tmp_path: Path) -> None:
+    """Hours of rows were lost to a run of one scenario: moved back, it is gone on with."""
+    for seed in (7, 8):
+        with Finished.new(tmp_path, "lab", seed, 1, []) as run:
+            run.add(a_row(ok=True))
+    (tmp_path / "lab.before.jsonl").replace(tmp_path / "lab.jsonl")
+    with Finished.of_the_last(tmp_path, "lab") as again:
+        assert (again.seed, len(again.rows)) == (7, 1)
+
+
 def test_two_runs_do_not_write_each_others_rows(tmp_path: Path) -> None:
     """The second one is refused, with what to do about it."""
     with Finished.new(tmp_path, "lab", 7, 1, []) as first:
