@@ -58,17 +58,11 @@ def choose(environment: Mapping[str, str]) -> Choice:
     return Choice(Source.K3S)
 
 
-def is_named(environment: Mapping[str, str]) -> bool:
-    """Whether somebody named one for tests. Raises PrimumError if a context is named and no kubeconfig."""
-    named = bool(environment.get(CONTEXT))
-    if named and not environment.get("KUBECONFIG"):
-        raise PrimumError(f"{CONTEXT} names a context of no kubeconfig", advice="set KUBECONFIG, too")
-    return named
-
-
 def choose_ours(environment: Mapping[str, str]) -> Choice:
     """Choose for what must run inside the cluster's network. Raises as `choose`."""
-    if is_named(environment):
+    if environment.get(CONTEXT):
+        if not environment.get("KUBECONFIG"):
+            raise PrimumError(f"{CONTEXT} names a context of no kubeconfig", advice="set KUBECONFIG, too")
         return Choice(Source.NAMED)
     if lacking := network.missing():
         return Choice(Source.NONE, lacking)
