@@ -29,7 +29,7 @@ test-monitoring: venv ## Primum before a real Prometheus and a pair of real Aler
 
 test-apps: ## The shop's programs: gofmt, go vet and their tests, where Go is installed
 	@if ! command -v go >/dev/null; then echo "skipped: there is no go on PATH"; exit 0; fi; \
-	cd eval/kubernetes/apps && export CGO_ENABLED=0 && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go test ./...
+	cd eval/kubernetes/apps && export CGO_ENABLED=0 && test -z "$$(gofmt -l . | tee -a /dev/stderr)" && go vet ./... && go test ./...
 
 cluster: venv ## Start a real Kubernetes in a network of its own; the first time builds it, ten minutes (NODES=2 for two nodes)
 	@$(BIN)/python -m eval.kubernetes up --nodes $(or $(NODES),1)
