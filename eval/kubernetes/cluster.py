@@ -39,12 +39,12 @@ class ClusterIsUp(PrimumError):  # noqa: N818 - the fact, as the other errors ar
 def prepare(places: Places, nodes: int, say: Say) -> Path:
     """Build what is missing and make the network and the cgroups; what is left to do is done inside the network.
 
-    Return where the programs lie. Raises ClusterIsUp, NetworkFailed, BuildFailed.
+    Return where the programs lie. Raises ClusterIsUp, DidNotStart, NetworkFailed, BuildFailed.
     """
     if said := network.missing():
         raise network.NetworkFailed("this machine cannot run a cluster", advice=said)
     if not running() and _a_kubelet_listens():
-        raise ClusterIsUp("this machine is somebody's node: a kubelet runs here", advice="take one that is not")
+        raise DidNotStart("this machine is somebody's node: a kubelet runs here", advice="take one that is not")
     if places.state.exists() or places.network.exists():
         raise ClusterIsUp(f"a cluster {places.name!r} is here already", advice="use it, or `make cluster-down`")
     programs = build(say)

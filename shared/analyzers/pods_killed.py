@@ -51,7 +51,7 @@ def pods_killed(snapshot: Snapshot) -> Iterator[Finding]:
         current, wanted = current_revision(deployment, snapshot), deployment.spec.replicas
         if current is not None and wanted > 0:
             since = _quiet_since(deployment, snapshot)
-            made = _made(current, of_pods, snapshot)
+            made = _pods_made(current, of_pods, snapshot)
             lost = _lost(current, made, since, of_pods, snapshot)
             goes_on = any(each.since(snapshot.taken_at - STILL_WITHIN) for each in made.values())
             if goes_on and len(lost) >= max(LEAST_LOST, TURNOVERS * wanted):
@@ -74,7 +74,7 @@ def _quiet_since(deployment: Deployment, snapshot: Snapshot) -> datetime:
     return max([snapshot.taken_at - WITHIN, *(moment for moment in scalings if moment is not None)])
 
 
-def _made(current: ReplicaSet, of_pods: _ByMaker, snapshot: Snapshot) -> Mapping[str, _Made]:
+def _pods_made(current: ReplicaSet, of_pods: _ByMaker, snapshot: Snapshot) -> Mapping[str, _Made]:
     """The pods that it has made, of which anybody still tells."""
     about_it = snapshot.events_about(current.ref)
     made = {found["pod"]: _Made(event) for event in about_it if (found := _CREATED.search(event.message))}
