@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from eval import stopping
+from eval import naming, stopping
 from eval.ground import GroundName, Site
 from eval.grounds import named, opening
 from eval.lab_ground import LabGround
@@ -116,8 +116,7 @@ def main(options: Options) -> int:
     if options.sabotage and options.sabotage not in ORGANS:
         raise PrimumError(f"there is no organ {options.sabotage!r}", advice=f"choose one of {', '.join(ORGANS)}")
     known = [kind.name for kind in SCENARIOS]
-    if unknown := [name for name in options.only if name not in known]:
-        raise PrimumError(f"there is no scenario {unknown[0]!r}", advice=f"choose among {', '.join(known)}")
+    naming.check("scenario", options.only, known, f"choose among {', '.join(known)}")
     on = named(options.on)
     if on != "lab" and options.sabotage == WRITES:
         raise PrimumError("only the lab can drop writes", advice="leave --on out, or choose another organ")

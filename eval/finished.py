@@ -3,12 +3,15 @@
 import fcntl
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from io import FileIO
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from eval.score import Row
 from shared.domain.errors import PrimumError
+
+_OF_A_ROW: Final = {each.name for each in fields(Row)}
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Finished:
             raise PrimumError(f"there is no run on {on} to go on with", advice="leave --resume out")
         try:
             asked, *rows = (json.loads(line) for line in whole.splitlines())
-            known = [row for row in rows if not row["error"]]
+            known = [row for row in map(_known, rows) if not row["error"]]
             return cls(file, asked["seed"], asked["variants"], tuple(asked["only"]), known, len(whole) + 1)
         except (ValueError, KeyError, TypeError) as error:
             file.close()
@@ -86,6 +89,13 @@ class Finished:
             why = f"what is finished cannot be kept in {self.file.name}: {error.strerror}"
             raise PrimumError(why, advice="make room there, and go on with --resume") from error
         self.stands += len(line)
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """Return it, if this version may have written it: a table shows one version. Raises ValueError, TypeError."""
+    if {*row} != _OF_A_ROW:
+        raise ValueError("another version wrote it")
+    return row
 
 
 def _taken(folder: Path, on: str) -> FileIO:

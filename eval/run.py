@@ -6,18 +6,17 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, get_args
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from eval import report, score, stopping, table
+from eval import naming, report, score, stopping, table
 from eval.finished import Finished
 from eval.ground import GroundName, Site
 from eval.grounds import named, opening
 from eval.logbook import read_bus
-from eval.play import Play
+from eval.play import Play, Result
 from eval.scenarios.noise import NOISES, bystander
 from eval.scenarios.registry import SCENARIOS
 from eval.scenarios.scenario import Scenario
@@ -104,14 +103,8 @@ def listed(options: Options) -> int:
 
 def chosen(names: Sequence[str]) -> Sequence[type[Scenario]]:
     """Return the scenarios of these names, all if there is none. Raises PrimumError for a name that none has."""
-    known = [kind.name for kind in SCENARIOS]
-    if (unknown := next((name for name in names if name not in known), None)) is not None:
-        near = get_close_matches(unknown, known, n=1)
-        raise PrimumError(
-            f"there is no scenario {unknown!r}",
-            advice=(f"did you mean {near[0]}? " if near else "")
-            + "`primum eval run --list` says which there are; several are separated by commas",
-        )
+    advice = "`primum eval run --list` says which there are; several are separated by commas"
+    naming.check("scenario", names, [kind.name for kind in SCENARIOS], advice)
     return [kind for kind in SCENARIOS if not names or kind.name in names]
 
 
@@ -257,11 +250,11 @@ class Evaluation:
             if not ground.renews and hit & whom:
                 continue  # Primum yields after some transactions of a workload: a scenario is to be its first one
             hit |= whom
-            self._bar.update(task, description=case.name)
+            self._bar.update(task, description=f"{case.name}: its shop comes to rest")
             if self._bar.disable:
                 number = self._cases.index(case) + 1
                 self._bar.console.print(f"{case.name} begins, {number} of {len(self._cases)}", highlight=False)
-            row = await self._row(case, stage)
+            row = await self._row(case, stage, task)
             self._finish(row, task)
             if row.error:
                 return True
@@ -274,7 +267,7 @@ class Evaluation:
             f"{row.scenario}#{row.variant}: {table.in_words(dataclasses.asdict(row))}", soft_wrap=True
         )
 
-    async def _row(self, case: Case, stage: Stage[Site]) -> Row:
+    async def _row(self, case: Case, stage: Stage[Site], task: TaskID) -> Row:
         began_s = self._clock.monotonic_s()
         scenario, noise, beside = case.cast(self._finished.seed)
         row = Row(
@@ -286,24 +279,32 @@ class Evaluation:
             right_end=scenario.right_end,
         )
         try:
-            await self._judged(row, scenario, stage, beside)
+            play = Play(scenario, stage, self._clock, exactly=False, noise=NOISES[noise], beside=beside)
+            async for result in play.run():
+                self._bar.update(task, description=f"{case.name}: {_stands(result)}")
+            await self._judged(row, play, stage)
         except Exception as error:  # noqa: BLE001 - whatever breaks a scenario is its own failure, and not the run's
             row.ok, row.error = False, _in_a_line(error)
         row.elapsed_s = round(self._clock.monotonic_s() - began_s, 1)
         return row
 
-    async def _judged(self, row: Row, scenario: Scenario, stage: Stage[Site], beside: str) -> None:
-        ground, noise = stage.ground, NOISES[row.noise]
+    async def _judged(self, row: Row, play: Play, stage: Stage[Site]) -> None:
+        scenario, shop = play.scenario, stage.ground.shop
         operator = User(OPERATOR, load_key(seed_file(stage.supervisor.keys_dir, OPERATOR)))
-        play = Play(scenario, stage, self._clock, exactly=False, noise=noise, beside=beside)
-        async for _ in play.run():
-            pass
         ledger = (await read_bus(stage.supervisor.nats_url, operator)).ledger
         incidents = [score.said(events) for events in score.incidents_since(ledger, play.before).values()]
-        truth = [Wanted(blame.code, scenario.at_fault(blame, ground.shop)) for blame in scenario.truth]
+        truth = [Wanted(blame.code, scenario.at_fault(blame, shop)) for blame in scenario.truth]
         row.residue, row.problems = len(play.result.residue), [*play.result.problems, *play.result.residue]
         row.t_alert_s = play.result.fault_to_alert_s
         score.judge(row, truth, incidents, play.result.told_at)
+
+
+def _stands(result: Result) -> str:
+    """How it stands, in a word or two: it takes minutes on a real cluster."""
+    states = [str(detail["incident"]["state"]).replace("_", " ") for detail in result.incidents]
+    if result.elapsed_s:
+        return "is put back as it was"
+    return ", ".join(states) or ("an alert came" if result.distinct_alerts else "no alert yet")
 
 
 def _in_a_line(error: Exception) -> str:

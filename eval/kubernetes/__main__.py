@@ -60,6 +60,7 @@ def up_(
 ) -> None:
     """Start a cluster; it runs until it is taken down."""
     places, clock = Places(name), SystemClock()
+    which = "" if name == DEFAULT else f" --name {name}"
     if not network.is_inside(places):
         prepare(places, nodes, _say)
         network.enter(places)
@@ -67,10 +68,12 @@ def up_(
     try:
         asyncio.run(up(places, nodes, _say))
     except BaseException:
-        _say(f"it did not come up; its logs are in {places.logs}; `python -m eval.kubernetes down` removes it")
+        if not is_held(name):  # which takes it down itself
+            _say(
+                f"it did not come up; its logs are in {places.logs}; `python -m eval.kubernetes down{which}` removes it"
+            )
         raise
     _say(f"ready after {clock.monotonic_s() - began_s:.1f} s")
-    which = "" if name == DEFAULT else f" --name {name}"
     _say(f"  look   {sys.executable} -m eval.kubernetes exec{which} kubectl get pods --all-namespaces")
     if name == DEFAULT:  # another ends with what it is up for
         _say(f"  play   {sys.executable} -m eval.kubernetes exec {_PRIMUM} eval run --on kubernetes --only wrong-image")

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 from eval.kubernetes import k3s, network
 from eval.kubernetes.build import is_built
 from eval.kubernetes.cluster import Say
-from eval.kubernetes.places import FOR_A_RUN
+from eval.kubernetes.places import FOR_A_RUN, Places
 from eval.stopping import ENDS
 from shared.domain.errors import PrimumError
 
@@ -76,13 +77,27 @@ def run_alone(command: Sequence[str], nodes: int, say: Say) -> int:
     name = f"{FOR_A_RUN}{os.getpid()}"
     say(f"a cluster {name!r} of {nodes} for this run")
     try:
-        return carried_out((*OURS, "up", f"--name={name}", f"--nodes={nodes}")) or carried_out(
-            (*OURS, "exec", f"--name={name}", *command)
-        )
+        if failed := carried_out((*OURS, "up", f"--name={name}", f"--nodes={nodes}")):
+            _keep_logs(Places(name), say)
+            return failed
+        return carried_out((*OURS, "exec", f"--name={name}", *command))
     finally:
         with undisturbed():
             say(f"taking {name!r} down")
             carried_out((*OURS, "down", f"--name={name}"))
+
+
+def _keep_logs(places: Places, say: Say) -> None:
+    """Let the logs of what did not come up outlast it."""
+    if not places.logs.is_dir():
+        return
+    kept = Path(tempfile.mkdtemp(prefix=f"primum-{places.name}-"))
+    try:
+        shutil.copytree(places.logs, kept, dirs_exist_ok=True)
+    except OSError as error:  # shutil's, too
+        say(f"its logs cannot be kept: {error}")
+        return
+    say(f"its logs are kept in {kept}")
 
 
 def is_held(name: str) -> bool:

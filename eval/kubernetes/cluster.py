@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from eval.kubernetes import cgroups, daemon, kernel, network
+from eval.kubernetes import cgroups, daemon, kernel, network, programs
 from eval.kubernetes.build import bin_dir, build
 from eval.kubernetes.control_plane import ControlPlane
 from eval.kubernetes.daemon import DidNotStart
@@ -36,10 +36,10 @@ class ClusterIsUp(PrimumError):  # noqa: N818 - the fact, as the other errors ar
     """One of this name runs already, or was not taken down."""
 
 
-def prepare(places: Places, nodes: int, say: Say) -> Path:
+def prepare(places: Places, nodes: int, say: Say) -> None:
     """Build what is missing and make the network and the cgroups; what is left to do is done inside the network.
 
-    Return where the programs lie. Raises ClusterIsUp, DidNotStart, NetworkFailed, BuildFailed.
+    Raises ClusterIsUp, DidNotStart, NetworkFailed, BuildFailed, NotBuilt.
     """
     if said := network.missing():
         raise network.NetworkFailed("this machine cannot run a cluster", advice=said)
@@ -47,7 +47,8 @@ def prepare(places: Places, nodes: int, say: Say) -> Path:
         raise DidNotStart("this machine is somebody's node: a kubelet runs here", advice="take one that is not")
     if places.state.exists() or places.network.exists():
         raise ClusterIsUp(f"a cluster {places.name!r} is here already", advice="use it, or `make cluster-down`")
-    programs = build(say)
+    build(say)
+    programs.build(say)
     try:
         for folder in (places.state, places.logs, places.daemons, places.scratch):
             folder.mkdir(parents=True, mode=0o700)
@@ -56,7 +57,6 @@ def prepare(places: Places, nodes: int, say: Say) -> Path:
         raise DidNotStart(f"its state cannot be kept: {error}", advice=f"make room in {places.state.parent}") from error
     network.make(places, nodes)
     cgroups.make(places, nodes)
-    return programs
 
 
 async def up(places: Places, nodes: int, say: Say) -> None:
@@ -64,9 +64,9 @@ async def up(places: Places, nodes: int, say: Say) -> None:
 
     Raises DidNotStart; then what was started still runs, for a look at its logs, until `down`.
     """
-    programs, authority = bin_dir(), Authority(places.pki, SystemClock().now())
-    plane = ControlPlane(places, programs, authority)
-    members = [Node(places, programs, number) for number in range(nodes)]
+    binaries, authority = bin_dir(), Authority(places.pki, SystemClock().now())
+    plane = ControlPlane(places, binaries, authority)
+    members = [Node(places, binaries, number) for number in range(nodes)]
     for node in members:
         node.furnish()
         node.start_containerd()
@@ -109,10 +109,10 @@ async def down(places: Places) -> list[str]:
     await daemon.end(_living(places), _GRACE_S)
     cgroups.end_all(places)
     left += _unmount(places)
-    network.remove(places)
-    _remove_files(places)
     if not await daemon.within(_GONE_WITHIN_S, lambda: cgroups.remove(places)):
         left.append(f"cgroup {places.cgroup}")
+    network.remove(places)
+    _remove_files(places)  # the last: by them it is found again, if this is killed on the way
     if places.state.exists():
         left.append(f"folder {places.state}")
     kernel.put_back()

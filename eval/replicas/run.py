@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from eval import stopping
+from eval import naming, stopping
 from eval.crash.sabotage import SABOTAGES
 from eval.replicas.cases import CASES, QUICK_CASES, RACE, Case
 from eval.replicas.race import race
@@ -50,8 +50,7 @@ def main(options: Options) -> int:
 
 def _chosen(options: Options) -> Sequence[Case]:
     known = [case.name for case in CASES]
-    if unknown := [name for name in options.only if name not in known]:
-        raise PrimumError(f"there is no case {', '.join(unknown)}", advice=f"choose among {', '.join(known)}")
+    naming.check("case", options.only, known, f"choose among {', '.join(known)}")
     if options.sabotage and options.sabotage not in SABOTAGES:
         raise PrimumError(f"there is no sabotage {options.sabotage!r}", advice=f"choose among {', '.join(SABOTAGES)}")
     wanted = options.only or (QUICK_CASES if options.quick else known)

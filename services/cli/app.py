@@ -11,7 +11,7 @@ import typer
 from services.cli import output
 from services.cli.bench import bench
 from services.cli.evaluate import evaluate
-from services.cli.seed import seeded
+from services.cli.options import seeded, several
 from shared.domain.errors import PrimumError
 
 app = typer.Typer(
@@ -253,7 +253,7 @@ def demo(  # noqa: PLR0913 - one parameter an option
     on: Annotated[str, typer.Option(help="The cluster that is broken: lab, which is embedded, or kubernetes.")] = "lab",
     seed: Annotated[int | None, seeded("Draws names, targets, order and noise; printed.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="So many seeds in a row, from `--seed` on.")] = 1,
-    only: Annotated[list[str] | None, typer.Option(help="Only this scenario; may be repeated.")] = None,
+    only: Annotated[list[str] | None, several("Only this scenario")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running at the end, until Ctrl-C.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first that ends wrongly.")] = False,
     sabotage: Annotated[

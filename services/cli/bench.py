@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.seed import seeded
+from services.cli.options import seeded
 
 bench = typer.Typer(help="Measure: what it takes in, and how fast.", no_args_is_help=True, rich_markup_mode=None)
 

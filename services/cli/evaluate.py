@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.seed import seeded
+from services.cli.options import seeded, several
 
 evaluate = typer.Typer(
     name="eval", help="Break things on purpose, and count.", no_args_is_help=True, rich_markup_mode=None
@@ -24,9 +24,7 @@ def everything() -> None:
 def run(  # noqa: PLR0913 - one parameter an option
     *,
     on: Annotated[str, typer.Option(help="The ground: lab, or kubernetes.")] = "lab",
-    only: Annotated[
-        list[str] | None, typer.Option(help="Only this scenario, as --list names it; several with commas, repeatable.")
-    ] = None,
+    only: Annotated[list[str] | None, several("Only this scenario, as --list names it")] = None,
     listed: Annotated[bool, typer.Option("--list", help="Say which scenarios there are, and play none.")] = False,
     seed: Annotated[int | None, seeded("Draws names, targets and noise; printed.")] = None,
     variants: Annotated[
@@ -44,8 +42,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     """
     from eval import run as it
 
-    names = tuple(name.strip() for each in only or () for name in each.split(","))
-    options = it.Options(on, names, seed, variants, as_json, report, resume)
+    options = it.Options(on, tuple(only or ()), seed, variants, as_json, report, resume)
     raise typer.Exit(it.listed(options) if listed else it.main(options))
 
 
@@ -160,7 +157,7 @@ def storm(  # noqa: PLR0913 - one parameter an option
 def replicas(  # noqa: PLR0913 - one parameter an option
     *,
     seed: Annotated[int | None, seeded("Of chance; with the same one a row is played again.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="One case, by its name; repeatable.")] = None,
+    only: Annotated[list[str] | None, several("One case, by its name")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Two cases that stand for all, in a minute.")] = False,
     within_s: Annotated[float, typer.Option("--within", min=1, help="Seconds in which a row must be over.")] = 100,
     sabotage: Annotated[

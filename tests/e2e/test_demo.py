@@ -36,6 +36,10 @@ def test_a_fault_goes_the_whole_way_from_a_real_alert_to_a_kept_repair() -> None
     [
         (("--sabotage", "heart"), "there is no organ 'heart': choose one of judge, undo, writes, grouping, diagnosis"),
         (("--only", "earthquake"), "there is no scenario 'earthquake': choose among"),
+        (
+            ("--only", "gray-node,wrong-imag"),
+            "there is no scenario 'wrong-imag': did you mean wrong-image? choose among",
+        ),
     ],
 )
 def test_what_cannot_be_played_is_said_in_a_line(options: tuple[str, ...], said: str) -> None:

@@ -1,6 +1,7 @@
 """The harness: what it brings up is a real cluster, and what it takes down has never been there."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,10 +10,10 @@ from typing import Final
 
 import pytest
 
-from eval.kubernetes import network
+from eval.kubernetes import network, programs
 from eval.kubernetes.choice import OURS
 from eval.kubernetes.daemon import Daemon, known
-from eval.kubernetes.places import Places, running
+from eval.kubernetes.places import Places, cache_dir, running
 
 WATCHED: Final = ("/etc/cni", "/opt/containerd", "/run", "/usr/libexec", "/var/lib", "/var/log", "/sys/fs/cgroup")
 """Where a container runtime and a kubelet like to leave things."""
@@ -28,9 +29,11 @@ def second() -> Iterator[Places]:
     harness("down", f"--name={places.name}")
 
 
-def harness(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def harness(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run one of its commands."""
-    return subprocess.run((*OURS, *arguments), capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+    return subprocess.run(  # noqa: S603
+        (*OURS, *arguments), capture_output=True, text=True, check=False, timeout=120, env=os.environ | environment
+    )
 
 
 def traces(of: Places) -> frozenset[str]:
@@ -96,3 +99,15 @@ def test_two_of_one_name_cannot_be(second: Places) -> None:
     assert refused.stderr.startswith("primum: ")
     assert len(refused.stderr.splitlines()) == 1
     assert "Running" in harness("status", f"--name={second.name}").stdout
+
+
+def test_what_runs_on_a_cluster_need_not_fetch_anything(second: Places, tmp_path: Path) -> None:
+    """Its network leads nowhere: on a clean machine the shop could not be built in it, and nothing played."""
+    if shutil.which("go") is None:
+        pytest.skip("there is no `go` on PATH")
+    (tmp_path / "primum").mkdir()
+    (tmp_path / "primum" / "kubernetes").symlink_to(cache_dir() / "kubernetes")
+    compiled = subprocess.run(("go", "env", "GOCACHE"), stdout=subprocess.PIPE, text=True, check=True)  # noqa: S607
+    caches = {"XDG_CACHE_HOME": str(tmp_path), "GOCACHE": compiled.stdout.strip()}
+    assert harness("up", f"--name={second.name}", **caches).returncode == 0
+    assert {path.name for path in (tmp_path / "primum" / "shop").glob("*/*")} >= {*programs.NAMES}

@@ -101,10 +101,18 @@ def test_a_row_that_was_cut_off_is_played_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"no JSON\n", b"[1]\n", b"{}\n", b'{"seed": 1, "variants": 1, "only": []}\n3\n', b"\xff\n"]
+    "text",
+    [
+        b"no JSON\n",
+        b"[1]\n",
+        b"{}\n",
+        b'{"seed": 1, "variants": 1, "only": []}\n3\n',
+        b"\xff\n",
+        b'{"seed": 1, "variants": 1, "only": []}\n{"scenario": "wrong-image", "variant": 0, "error": ""}\n',
+    ],
 )
 def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, text: bytes) -> None:
-    """In a line, with what to do."""
+    """In a line, with what to do; the last has a row of another version, which no table can show."""
     (tmp_path / "lab.jsonl").write_bytes(text)
     with pytest.raises(PrimumError, match="leave --resume out"):
         Finished.of_the_last(tmp_path, "lab")
