@@ -37,7 +37,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     """Make each fault there is, and judge by its truth what Primum did about it; status 1 unless all end as they must.
 
     Found, blamed on the right object, named, mended or rightly left to a person; read from Primum's ledger and from the
-    cluster, never from what it says of itself. About ten minutes for all that the lab can play; two a scenario on
+    cluster, never from what it says of itself. Five to ten minutes for all that the lab can play; two a scenario on
     kubernetes, where all take just under two hours.
     """
     from eval import run as it

@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from eval.kubernetes import network, programs
-from eval.kubernetes.choice import OURS
+from eval.kubernetes.build import bin_dir, binaries
+from eval.kubernetes.choice import CONTEXT, OURS
 from eval.kubernetes.daemon import Daemon, known
 from eval.kubernetes.places import Places, cache_dir, running
 
@@ -111,3 +112,27 @@ def test_what_runs_on_a_cluster_need_not_fetch_anything(second: Places, tmp_path
     caches = {"XDG_CACHE_HOME": str(tmp_path), "GOCACHE": compiled.stdout.strip()}
     assert harness("up", f"--name={second.name}", **caches).returncode == 0
     assert {path.name for path in (tmp_path / "primum" / "shop").glob("*/*")} >= {*programs.NAMES}
+
+
+def test_the_logs_of_what_did_not_come_up_for_a_run_outlast_it(tmp_path: Path) -> None:
+    """The cluster goes, and why it did not come up would go with it."""
+    if network.missing():
+        pytest.skip(network.missing())
+    programs_of_it = tmp_path / "primum" / bin_dir().relative_to(cache_dir())
+    programs_of_it.mkdir(parents=True)
+    (tmp_path / "primum" / "shop").symlink_to(cache_dir() / "shop")
+    for name in binaries():
+        (programs_of_it / name).symlink_to(bin_dir() / name)
+    (programs_of_it / "kube-apiserver").unlink()
+    (programs_of_it / "kube-apiserver").write_text("no program")
+    nobodys = {CONTEXT: "", "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    before = running()
+
+    ended = harness("run", "--nodes=1", "true", **nobodys)
+
+    assert ended.returncode == 2
+    assert "kube-apiserver does not start" in ended.stderr
+    (kept,) = tmp_path.glob("primum-run-*")
+    assert f"its logs are kept in {kept}" in ended.stderr
+    assert (kept / "etcd.log").stat().st_size > 0
+    assert running() == before

@@ -58,6 +58,18 @@ def evaluation(data: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.timeout(1200)
+def test_every_scenario_of_the_lab_ends_as_it_must(tmp_path: Path) -> None:
+    """The whole evaluation, unattended: each named, and mended or left to a person as its truth says."""
+    out, err = evaluation(tmp_path, "--seed", "1").communicate()
+    found: dict[str, Any] = json.loads(out)
+    wrong = {row["scenario"]: row for row in found["rows"] if not (row["ok"] or row["skipped"])}
+    assert wrong == {}, err
+    assert {row["scenario"] for row in found["rows"] if row["ok"]} == {
+        kind.name for kind in SCENARIOS if "lab" not in kind.not_on
+    }
+
+
 @pytest.mark.timeout(170)
 def test_a_run_that_was_stopped_goes_on_and_ends_as_it_must(tmp_path: Path) -> None:
     """Ctrl-C after the first row: exit status 130; then only what was left is played, and the page is written."""
