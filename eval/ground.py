@@ -86,6 +86,9 @@ class Ground(Protocol):
     async def at_rest(self) -> bool:
         """Whether it is complete, no alert is pending or fires, and everything was told that there was to tell."""
 
+    async def unrest(self) -> Sequence[str]:
+        """What of that keeps it from being at rest, in words; nothing if it is."""
+
     async def wounds(self) -> Sequence[str]:
         """What of the cluster itself, beside its objects, is not as it was: machines, their network, its DNS."""
 
@@ -122,6 +125,11 @@ class Site(Ground, Protocol):
 
         `seed` draws its names, if there is anything to draw. Raises TimeoutError.
         """
+
+
+def alert_in_words(labels: Mapping[str, str], state: str) -> str:
+    """Say which alert is pending or fires."""
+    return " ".join(word for word in (labels["alertname"], labels.get("service", ""), state) if word)
 
 
 Opening = Callable[[int], AbstractAsyncContextManager[Site]]

@@ -8,7 +8,15 @@ from typing import Final
 
 import httpx
 
-from eval.ground import Condition, GroundName, MachineFaults, NetworkFaults, NodeFaults, Settings
+from eval.ground import (
+    Condition,
+    GroundName,
+    MachineFaults,
+    NetworkFaults,
+    NodeFaults,
+    Settings,
+    alert_in_words,
+)
 from eval.lab.alertmanager import Delivery
 from eval.lab.api import Api
 from eval.lab.lab import TOKEN, Lab, LabSettings
@@ -78,6 +86,13 @@ class WorldGround:
 
     async def at_rest(self) -> bool:
         return self._world.quiet()
+
+    async def unrest(self) -> Sequence[str]:
+        active = self._world.rules.active.values()
+        alerts = {alert_in_words(alert.labels, "firing" if alert.firing else "pending") for alert in active}
+        if self._world.quiet() or alerts:
+            return sorted(alerts)
+        return ["not everything was told" if self._world.settled() else "not every pod is there and in traffic"]
 
     async def wounds(self) -> Sequence[str]:
         return [f"{name} drops its pods' packets" for name in sorted(self._world.kubelet.broken_nodes)]

@@ -232,8 +232,8 @@ class Play:
         then = await ground.users()
         if (failing := failing_ratio(served, then)) > FAILING_AT_MOST:
             problems.append(f"{failing:.1%} of users' requests still fail: {_failures(between(served, then))}")
-        if not await ground.at_rest():
-            problems.append(f"the cluster is not at rest, or alerts are pending; {_firing(await ground.alerts())}")
+        if unrest := await ground.unrest():
+            problems.append(f"the cluster is not at rest: {', '.join(unrest)}")
         return problems
 
     def _unexpected(self) -> list[str]:
@@ -321,11 +321,6 @@ async def _going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 def _failures(counted: Mapping[str, float]) -> str:
     return ", ".join(f"{count:.0f} {outcome}" for outcome, count in counted.items() if count and not is_served(outcome))
-
-
-def _firing(alerts: Sequence[Mapping[str, str]]) -> str:
-    names = sorted({" ".join((each["alertname"], each.get("service", ""))).strip() for each in alerts})
-    return f"{', '.join(names) or 'none'} fires"
 
 
 def _merged(detail: Detail) -> bool:

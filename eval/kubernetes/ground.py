@@ -10,7 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from eval.ground import Condition, GroundName, MachineFaults, NetworkFaults, NodeFaults, Settings
+from eval.ground import (
+    Condition,
+    GroundName,
+    MachineFaults,
+    NetworkFaults,
+    NodeFaults,
+    Settings,
+    alert_in_words,
+)
 from eval.kubernetes.accounts import CONTEXT as ACCOUNT_CONTEXT
 from eval.kubernetes.accounts import Account
 from eval.kubernetes.choice import CONTEXT, OURS, Source, choose_ours
@@ -81,10 +89,15 @@ class KubernetesGround:
         return await is_complete(self.operator, self.shop)
 
     async def at_rest(self) -> bool:
-        if not await self.complete() or await self._place.monitoring.firing():
-            return False
+        return not await self.unrest()
+
+    async def unrest(self) -> Sequence[str]:
+        missing = [] if await self.complete() else ["not every pod is there, or one is still going"]
+        active = await self._place.monitoring.firing()
+        alerts = {alert_in_words(each["labels"], each["state"]) for each in active}
         last = {each.fingerprint: each.status for each in self.deliveries[self._told_before :]}
-        return self._relay.idle and "firing" not in last.values()
+        untold = [] if self._relay.idle and "firing" not in last.values() else ["not everything was told"]
+        return [*missing, *sorted(alerts), *untold]
 
     async def wounds(self) -> Sequence[str]:
         return await wounds(self.operator, self._own.machines, self._own.before)
@@ -130,16 +143,11 @@ class KubernetesGround:
             self._moved_in()
             await self.until(self.at_rest, RESTS_WITHIN_S)
         except TimeoutError as error:
-            raise TimeoutError(f"the new shop does not come to rest: {error}; {await self._unrest()}") from error
+            raise TimeoutError(
+                f"the new shop does not come to rest: {error}; {', '.join(await self.unrest())}"
+            ) from error
         finally:
             self._relay.silent = False
-
-    async def _unrest(self) -> str:
-        """Say what keeps it from being at rest."""
-        alerts = [(each["state"], each["labels"]) for each in await self._place.monitoring.firing()]
-        words = sorted({f"{labels['alertname']} {labels.get('service', '')} {state}" for state, labels in alerts})
-        complete = "all pods are there" if await self.complete() else "not all pods are there"
-        return f"{complete}, alerts: {', '.join(words) or 'none'}"
 
     def _moved_in(self) -> None:
         """Go by the names of the shop that stands there now."""

@@ -139,8 +139,9 @@ class Node:
             },
             "evictionPressureTransitionPeriod": "10s",
             "nodeStatusUpdateFrequency": "4s",
-            # A crash loop of minutes shows nothing that one of seconds does not.
-            "crashLoopBackOff": {"maxContainerRestartPeriod": "10s"},
+            # A crash loop of minutes shows nothing that one of half a minute does not. Less, and what a liveness probe
+            # kills never backs off: the kubelet reckons from the end of the container before the one that it kills.
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "30s"},
             "featureGates": {"KubeletCrashLoopBackOffMax": True},
         }
 

@@ -30,12 +30,14 @@ class Heard(Rehearsal):
     "kind", [kind for kind in SCENARIOS if "lab" not in kind.not_on and kind.truth], ids=lambda kind: kind.name
 )
 async def test_a_fault_is_made_on_the_lab_and_shows(kind: type[Scenario]) -> None:
-    """It fires an alert, without anybody who mends it."""
+    """It fires an alert, without anybody who mends it; that is what then keeps the shop from being at rest."""
     world = Heard(seed=3, step_s=2.0)
     world.until(world.settled)
     ground = WorldGround(world, inside(world))
     scenario = kind(kind.roles[0], random.Random(3), kind.others[0] if kind.others else "")  # noqa: S311 - seeded
     await scenario.prepare(ground)
+    await ground.until(ground.at_rest, timeout_s=300)
+    assert await ground.unrest() == []
     before = await written_objects(ground.operator)
 
     async def told() -> bool:
@@ -43,6 +45,7 @@ async def test_a_fault_is_made_on_the_lab_and_shows(kind: type[Scenario]) -> Non
 
     await scenario.inject(ground)
     await ground.until(told, timeout_s=300)
+    assert any(line.endswith(" firing") for line in await ground.unrest())
     if kind.name not in ("gray-node", "misleading-rollout", "load-spike", "pods-killed"):
         assert residue(before, await written_objects(ground.operator)) != []
     await scenario.recover(ground)
