@@ -16,11 +16,13 @@ from eval.stage import Stage
 from shared.ports.clock import Clock
 
 ENDS_WITHIN_S: Final[Mapping[GroundName, float]] = {"lab": 900.0, "kubernetes": 420.0}
-"""Of the ground's time, as the next four; on a busy machine a lab, which is fast, needs much of it."""
+"""Of the ground's time, as the next five; on a busy machine a lab, which is fast, needs much of it."""
 CLOSED_WITHIN_S: Final = 300.0
 SERVED_FOR_S: Final = 12.0
 RESTS_WITHIN_S: Final = 90.0
 HEALS_WITHIN_S: Final = 90.0
+LINGERS_S: Final = 30.0
+"""What stays broken shows in more and more alerts; so long after the last new one it is taken to be all of them."""
 LOOK_EVERY_S: Final = 0.2
 FAILING_AT_MOST: Final = 0.02
 """Of users' requests, once it is over; noise has a twentieth of that."""
@@ -152,6 +154,9 @@ class Play:
     async def _rest(self) -> None:
         """Have an untouched shop and no open incident: each scenario is judged alone."""
         await self._ground.renew(self.scenario.rng.getrandbits(32))
+        for one in await self._stage.incidents():
+            if one["state"] in _LOST:  # it came when the scenario before was over, and what it is about is gone
+                await self._stage.close(one["id"])
         await self._closed()
 
     async def _over_before_it(self) -> None:
@@ -194,7 +199,8 @@ class Play:
             await self._approve(detail)
         states = [detail["incident"]["state"] for detail in result.incidents]
         if any(state in _LOST for state in states):
-            return all(state in _LOST | _OVER for state in states)  # what is under way beside it is played to its end
+            # What is under way beside it is played to its end, and what else is broken by the same fault is waited for.
+            return all(state in _LOST | _OVER for state in states) and self._since_the_last_s() > LINGERS_S
         enough = len(states) >= expected.incidents and result.distinct_alerts >= self._promised
         return enough and all(state in _OVER for state in states) and await self._ground.at_rest()
 
@@ -210,6 +216,14 @@ class Play:
     def _deliveries(self) -> Sequence[Delivery]:
         """What fires since the fault; that something older is over is told late, and says nothing of this one."""
         return [one for one in self._ground.deliveries[self._delivered :] if one.status == "firing"]
+
+    def _since_the_last_s(self) -> float:
+        """Of the ground's time, since an alert fires that had not fired before."""
+        first: dict[str, datetime] = {}
+        for one in self._deliveries():
+            first.setdefault(one.fingerprint, one.at)
+        last = max(first.values(), default=self._injected_at)
+        return (self._clock.now() - last).total_seconds() * self._ground.pace
 
     # --- the oracles
 

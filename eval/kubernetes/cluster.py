@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from eval.kubernetes import cgroups, daemon, kernel, network, programs
+from eval.kubernetes import cgroups, daemon, host, network, programs
 from eval.kubernetes.build import bin_dir, build
 from eval.kubernetes.control_plane import ControlPlane
 from eval.kubernetes.daemon import DidNotStart
@@ -52,7 +52,7 @@ def prepare(places: Places, nodes: int, say: Say) -> None:
     try:
         for folder in (places.state, places.logs, places.daemons, places.scratch):
             folder.mkdir(parents=True, mode=0o700)
-        kernel.keep()
+        host.keep()
     except OSError as error:
         raise DidNotStart(f"its state cannot be kept: {error}", advice=f"make room in {places.state.parent}") from error
     network.make(places, nodes)
@@ -115,7 +115,7 @@ async def down(places: Places) -> list[str]:
     _remove_files(places)  # the last: by them it is found again, if this is killed on the way
     if places.state.exists():
         left.append(f"folder {places.state}")
-    kernel.put_back()
+    host.put_back()
     if not running() and not _a_kubelet_listens():
         _remove_kubelets_socket()
     return left

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.kubernetes import kernel, network
+from eval.kubernetes import host, network
 from eval.kubernetes.__main__ import app
 from eval.kubernetes.build import bin_dir
 from eval.kubernetes.choice import CONTEXT, Source, choose, choose_ours, is_held
@@ -155,33 +155,56 @@ def test_a_cluster_is_its_runs_as_long_as_that_goes_on() -> None:
 
 def test_what_kubelets_set_for_the_machine_is_put_back_when_the_last_cluster_goes(tmp_path: Path) -> None:
     """Kept once: the second cluster finds what the first one's kubelet has set."""
-    states, panic = tmp_path / "states", tmp_path / "sys" / "kernel" / "panic"
+    states, panic = tmp_path / "states", tmp_path / "proc" / "sys" / "kernel" / "panic"
     panic.parent.mkdir(parents=True)
     panic.write_text("0\n")
     for name in ("one", "other"):
         (states / name).mkdir(parents=True)
-        kernel.keep(states, tmp_path / "sys")
+        host.keep(states, tmp_path)
         panic.write_text("10\n")
     seen = list[str]()
     for name in ("one", "other"):
         (states / name).rmdir()
-        kernel.put_back(states, tmp_path / "sys")
+        host.put_back(states, tmp_path)
         seen.append(panic.read_text())
     assert seen == ["10\n", "0\n"]
+
+
+def test_folders_that_no_program_can_be_told_to_lay_elsewhere_go_with_the_last_cluster(tmp_path: Path) -> None:
+    """Unless they were there before it, or something lies in them that is none of it."""
+    states, run = tmp_path / "states", tmp_path / "run"
+    (states / "one").mkdir(parents=True)
+    (tmp_path / "var" / "lib" / "cni").mkdir(parents=True)
+    host.keep(states, tmp_path)
+    for made in ("netns", "containerd/s", "containerd/runc/k8s.io/somebodys"):
+        (run / made).mkdir(parents=True)
+    (states / "one").rmdir()
+    host.put_back(states, tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_dir())
+    assert [path for path in left if not path.startswith("states")] == [
+        "run",
+        "run/containerd",
+        "run/containerd/runc",
+        "run/containerd/runc/k8s.io",
+        "run/containerd/runc/k8s.io/somebodys",
+        "var",
+        "var/lib",
+        "var/lib/cni",
+    ]
 
 
 def test_settings_that_were_cut_off_while_they_were_kept_are_kept_anew(tmp_path: Path) -> None:
     """And nobody is kept by them from taking a cluster down."""
     (states := tmp_path / "states").mkdir()
-    panic = tmp_path / "sys" / "kernel" / "panic"
+    panic = tmp_path / "proc" / "sys" / "kernel" / "panic"
     panic.parent.mkdir(parents=True)
     panic.write_text("0\n")
-    (states / ".kernel.json").write_text("{")
-    kernel.put_back(states, tmp_path / "sys")
+    (states / ".host.json").write_text("{")
+    host.put_back(states, tmp_path)
     assert panic.read_text() == "0\n"
-    kernel.keep(states, tmp_path / "sys")
+    host.keep(states, tmp_path)
     panic.write_text("10\n")
-    kernel.put_back(states, tmp_path / "sys")
+    host.put_back(states, tmp_path)
     assert panic.read_text() == "0\n"
 
 
