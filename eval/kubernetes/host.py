@@ -62,10 +62,11 @@ def put_back(states: Path = places.STATES, root: Path = Path("/")) -> None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    if folder.is_mount() and not any(folder.iterdir()):  # as `ip netns` makes its own
-        subprocess.run(("umount", str(folder)), capture_output=True, check=False)
-    with suppress(OSError):  # it is not there, or somebody else's things are in it
-        folder.rmdir()
+    with suppress(OSError):  # it is not there
+        if not any(folder.iterdir()):
+            # `ip netns` mounts its folder onto itself, which `is_mount` does not see. Elsewhere it says "no mount".
+            subprocess.run(("umount", "--lazy", str(folder)), capture_output=True, check=False)
+            folder.rmdir()
 
 
 def _setting(root: Path, name: str) -> Path:
