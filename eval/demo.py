@@ -113,10 +113,9 @@ def _draw(rng: random.Random, roles: Sequence[str], free: set[str]) -> str:
 
 def main(options: Options) -> int:
     """Run it; 0 if everything ended as it must, 1 if not, 130 after Ctrl-C."""
-    if options.sabotage and options.sabotage not in ORGANS:
-        raise PrimumError(f"there is no organ {options.sabotage!r}", advice=f"choose one of {', '.join(ORGANS)}")
-    known = [kind.name for kind in SCENARIOS]
-    naming.check("scenario", options.only, known, f"choose among {', '.join(known)}")
+    if options.sabotage:
+        naming.check("organ", [options.sabotage], ORGANS)
+    naming.check("scenario", options.only, [kind.name for kind in SCENARIOS])
     on = named(options.on)
     if on != "lab" and options.sabotage == WRITES:
         raise PrimumError("only the lab can drop writes", advice="leave --on out, or choose another organ")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from eval import stopping
+from eval import naming, stopping
 from eval.crash.matrix import Case, cases
 from eval.crash.outside import FullDisk, why_no_small_disk
 from eval.crash.row import ENDS_WITHIN_S, Row, play
@@ -79,8 +79,8 @@ def listed(options: Options) -> int:
 def _check(options: Options) -> None:
     if options.scope != "pipeline":
         raise PrimumError(f"there is no scope {options.scope!r}", advice="choose pipeline")
-    if options.sabotage and options.sabotage not in SABOTAGES:
-        raise PrimumError(f"there is no sabotage {options.sabotage!r}", advice=f"choose among {', '.join(SABOTAGES)}")
+    if options.sabotage:
+        naming.check("sabotage", [options.sabotage], SABOTAGES)
     if not chosen(options):
         victims = sorted({case.victim for case in cases(1)})
         advice = f"victims are {', '.join(victims)}; `primum eval crash --list` says all their moments"

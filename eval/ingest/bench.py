@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import structlog
 
-from eval import stopping
+from eval import naming, stopping
 from eval.ingest import result
 from eval.ingest.traffic import Traffic
 from eval.ingest.worker import working
@@ -56,8 +56,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Run it: 0 if nothing was lost or doubled, 1 if something was, 130 after Ctrl-C. Raises PrimumError."""
-    if options.sabotage and options.sabotage not in SABOTAGE:
-        raise PrimumError(f"there is no sabotage {options.sabotage!r}", advice=f"choose one of {', '.join(SABOTAGE)}")
+    if options.sabotage:
+        naming.check("sabotage", [options.sabotage], SABOTAGE)
     if options.alerts < options.rounds:
         raise PrimumError(f"{options.alerts} alerts are too few for {options.rounds} rounds", advice="offer more")
     try:

@@ -12,7 +12,6 @@ from eval.crash.sabotage import SABOTAGES
 from eval.replicas.cases import CASES, QUICK_CASES, RACE, Case
 from eval.replicas.race import race
 from eval.replicas.row import COUNTS, Row, play
-from shared.domain.errors import PrimumError
 
 WITHIN_S: Final = 100.0
 _QUICK_REPLICAS: Final = 2
@@ -50,9 +49,9 @@ def main(options: Options) -> int:
 
 def _chosen(options: Options) -> Sequence[Case]:
     known = [case.name for case in CASES]
-    naming.check("case", options.only, known, f"choose among {', '.join(known)}")
-    if options.sabotage and options.sabotage not in SABOTAGES:
-        raise PrimumError(f"there is no sabotage {options.sabotage!r}", advice=f"choose among {', '.join(SABOTAGES)}")
+    naming.check("case", options.only, known)
+    if options.sabotage:
+        naming.check("sabotage", [options.sabotage], SABOTAGES)
     wanted = options.only or (QUICK_CASES if options.quick else known)
     chosen = [case for case in CASES if case.name in wanted]
     if options.quick:

@@ -12,11 +12,11 @@ from multiprocessing import active_children, get_context
 from types import FrameType
 from typing import Any, Final
 
+from eval import naming
 from eval.simulation.plan import Plan, draw
 from eval.simulation.sabotage import SABOTAGES
 from eval.simulation.simulation import Result, Simulation
 from shared.adapters.system import SystemClock
-from shared.domain.errors import PrimumError
 
 AT_ONCE: Final = 8
 """Seeds that a worker process is given together, and after which garbage is collected."""
@@ -101,10 +101,8 @@ class Tally:
 
 def simulate(options: Options) -> int:
     """Play the seeds; 0 if all promises held, 1 if one was broken, 130 after Ctrl-C."""
-    if options.sabotage is not None and options.sabotage not in SABOTAGES:
-        raise PrimumError(
-            f"there is no sabotage {options.sabotage!r}", advice=f"choose one of {', '.join(sorted(SABOTAGES))}"
-        )
+    if options.sabotage is not None:
+        naming.check("sabotage", [options.sabotage], sorted(SABOTAGES))
     clock, tally = SystemClock(), Tally(options)
     began_s = clock.monotonic_s()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -34,7 +34,7 @@ def test_a_fault_goes_the_whole_way_from_a_real_alert_to_a_kept_repair() -> None
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--sabotage", "heart"), "there is no organ 'heart': choose one of judge, undo, writes, grouping, diagnosis"),
+        (("--sabotage", "heart"), "there is no organ 'heart': choose among judge, undo, writes, grouping, diagnosis"),
         (("--only", "earthquake"), "there is no scenario 'earthquake': choose among"),
         (
             ("--only", "gray-node,wrong-imag"),

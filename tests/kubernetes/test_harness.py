@@ -118,13 +118,13 @@ def test_the_logs_of_what_did_not_come_up_for_a_run_outlast_it(tmp_path: Path) -
     """The cluster goes, and why it did not come up would go with it."""
     if network.missing():
         pytest.skip(network.missing())
-    programs_of_it = tmp_path / "primum" / bin_dir().relative_to(cache_dir())
-    programs_of_it.mkdir(parents=True)
+    broken = tmp_path / "primum" / bin_dir().relative_to(cache_dir())
+    broken.mkdir(parents=True)
     (tmp_path / "primum" / "shop").symlink_to(cache_dir() / "shop")
     for name in binaries():
-        (programs_of_it / name).symlink_to(bin_dir() / name)
-    (programs_of_it / "kube-apiserver").unlink()
-    (programs_of_it / "kube-apiserver").write_text("no program")
+        (broken / name).symlink_to(bin_dir() / name)
+    (broken / "kube-apiserver").unlink()
+    (broken / "kube-apiserver").write_text("no program")
     nobodys = {CONTEXT: "", "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     before = running()
 

@@ -76,7 +76,7 @@ def test_a_quantile_is_of_alerts() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (Options(sabotage="nothing"), "there is no sabotage 'nothing': choose one of ack-before-append, no-dedup"),
+        (Options(sabotage="nothing"), "there is no sabotage 'nothing': choose among ack-before-append, no-dedup"),
         (Options(alerts=3), "3 alerts are too few for 5 rounds"),
     ],
 )
