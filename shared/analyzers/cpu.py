@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple
 
+from shared.analyzers.slow import slow_services
+from shared.analyzers.suspects import failing_ratio
 from shared.domain.objects import Deployment, Pod, quantity
 from shared.domain.snapshot import Snapshot
 
@@ -22,6 +24,17 @@ class CpuUse(NamedTuple):
     def ratio(self) -> float:
         return self.used_cores / self.limit_cores
 
+    @property
+    def wanted_ratio(self) -> float:
+        """What they would use at least: who waits for more wants all of it."""
+        return max(self.ratio, 1.0) if self.starved else self.ratio
+
+    @property
+    def in_words(self) -> str:
+        """What its pods do, to stand behind their name."""
+        waiting = " and wait for more" if self.starved and self.ratio < SATURATED_RATIO else ""
+        return f"use {self.ratio:.0%} of their CPU limit{waiting}"
+
 
 def cpu_use(deployment: Deployment, snapshot: Snapshot) -> CpuUse | None:
     """Measure a Deployment's ready pods; None where use or limit of more than half of them is not known."""
@@ -39,6 +52,23 @@ def cpu_use(deployment: Deployment, snapshot: Snapshot) -> CpuUse | None:
         limit_cores=sum(limit for _, limit in known),
         starved=2 * sum(used.starved for used, _ in known) >= len(known),
     )
+
+
+def at_its_end(deployment: Deployment, snapshot: Snapshot) -> CpuUse | None:
+    """Measure a Deployment whose pods use nearly all, or do little but wait for more while it is slow or fails.
+
+    A rate says of a pod half as old as its window that it uses half of what it does, and of others sometimes a fifth
+    too little, as a kubelet measures when it likes; that they had to wait shows at once.
+    """
+    use = cpu_use(deployment, snapshot)
+    if use is None or use.ratio >= SATURATED_RATIO:
+        return use
+    return use if use.starved and _is_felt(deployment, snapshot) else None
+
+
+def _is_felt(deployment: Deployment, snapshot: Snapshot) -> bool:
+    slow = slow_services(snapshot).keys() & {service.ref for service in snapshot.services_of(deployment)}
+    return bool(slow) or failing_ratio(deployment, snapshot) > 0
 
 
 def is_unmeasured(deployment: Deployment, snapshot: Snapshot) -> bool:

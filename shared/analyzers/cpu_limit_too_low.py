@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from shared.analyzers.cpu import SATURATED_RATIO, CpuUse, cpu_use
+from shared.analyzers.cpu import CpuUse, at_its_end
 from shared.analyzers.crash_loop import AFTER_A_CHANGE
 from shared.analyzers.evidence import at, measured
-from shared.analyzers.slow import slow_services
-from shared.analyzers.suspects import failing_ratio
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Container, Deployment, ReplicaSet, quantity
 from shared.domain.path import join
@@ -20,24 +18,12 @@ def cpu_limit_too_low(snapshot: Snapshot) -> Iterator[Finding]:
     What had that limit for longer has more to do than before: that is load.
     """
     for deployment in snapshot.deployments:
-        use = cpu_use(deployment, snapshot)
-        if use is None or not _at_its_end(deployment, use, snapshot) or not _is_new(deployment, snapshot):
+        use = at_its_end(deployment, snapshot)
+        if use is None or not _is_new(deployment, snapshot):
             continue
         for container in deployment.spec.template.spec.containers:
             if "cpu" in container.resources.limits and (roomier := _roomier(deployment, container, snapshot)):
                 yield _finding(deployment, container, use, roomier)
-
-
-def _at_its_end(deployment: Deployment, use: CpuUse, snapshot: Snapshot) -> bool:
-    """Whether it uses nearly all, or does little but wait for more while it is slow or fails.
-
-    A rate over a minute says of a pod that is half a minute old and uses all it may that it uses half; that it had to
-    wait shows at once.
-    """
-    if use.ratio >= SATURATED_RATIO:
-        return True
-    slow = slow_services(snapshot).keys() & {service.ref for service in snapshot.services_of(deployment)}
-    return use.starved and (bool(slow) or failing_ratio(deployment, snapshot) > 0)
 
 
 def _is_new(deployment: Deployment, snapshot: Snapshot) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Final
 
-from shared.analyzers.cpu import COMFORTABLE_RATIO, SATURATED_RATIO, CpuUse, cpu_use
+from shared.analyzers.cpu import COMFORTABLE_RATIO, CpuUse, at_its_end
 from shared.analyzers.evidence import at, measured
 from shared.domain.cause import CauseCode, Finding
 from shared.domain.objects import Deployment
@@ -15,10 +15,9 @@ MOST_GROWTH: Final = 3.0
 
 
 def cpu_saturated(snapshot: Snapshot) -> Iterator[Finding]:
-    """A Deployment whose ready pods use nearly all the CPU that they may: more of them would share the load."""
+    """A Deployment whose ready pods are at the end of the CPU that they may use: more of them would share the load."""
     for deployment in snapshot.deployments:
-        use = cpu_use(deployment, snapshot)
-        if use is not None and use.ratio >= SATURATED_RATIO:
+        if (use := at_its_end(deployment, snapshot)) is not None:
             yield _finding(deployment, use, _refused_ratio(deployment, snapshot))
 
 
@@ -29,7 +28,7 @@ def _refused_ratio(deployment: Deployment, snapshot: Snapshot) -> float:
 
 
 def _finding(deployment: Deployment, use: CpuUse, refused_ratio: float) -> Finding:
-    wanted_ratio = use.ratio / max(1.0 - refused_ratio, 1.0 / MOST_GROWTH)
+    wanted_ratio = use.wanted_ratio / max(1.0 - refused_ratio, 1.0 / MOST_GROWTH)
     replicas = ceil(deployment.spec.replicas * min(wanted_ratio / COMFORTABLE_RATIO, MOST_GROWTH))
     namespace, name = deployment.ref.namespace, deployment.metadata.name
     return Finding(
@@ -42,7 +41,7 @@ def _finding(deployment: Deployment, use: CpuUse, refused_ratio: float) -> Findi
             ),
             at(deployment, "/spec/replicas"),
         ),
-        summary=f"the pods of {deployment.ref} use {use.ratio:.0%} of their CPU limit",
+        summary=f"the pods of {deployment.ref} {use.in_words}",
         confidence=0.6,
         remedy={"replicas": replicas},
     )

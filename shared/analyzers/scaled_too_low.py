@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from shared.analyzers.addresses import services_named
-from shared.analyzers.cpu import SATURATED_RATIO, cpu_use
+from shared.analyzers.cpu import at_its_end
 from shared.analyzers.evidence import at, measured, seen, told
 from shared.domain.cause import CauseCode, Evidence, Finding
 from shared.domain.objects import Deployment, Event
@@ -37,9 +37,8 @@ def _needed(deployment: Deployment, snapshot: Snapshot) -> Iterator[Evidence]:
     before = _before(deployment, snapshot)
     if before is None or before.replicas <= 2 * deployment.spec.replicas:
         return
-    use = cpu_use(deployment, snapshot)
-    if use is not None and use.ratio >= SATURATED_RATIO:
-        yield measured(f"CPU use of {deployment.ref}", f"{use.ratio:.0%} of the limit")
+    if (use := at_its_end(deployment, snapshot)) is not None:
+        yield measured(f"CPU use of {deployment.ref}", f"its pods {use.in_words}")
 
 
 def _failing_requests(deployment: Deployment, snapshot: Snapshot) -> Iterator[Evidence]:

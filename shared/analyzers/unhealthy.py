@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from shared.analyzers.astray import astray
-from shared.analyzers.cpu import SATURATED_RATIO, cpu_use
+from shared.analyzers.cpu import at_its_end
 from shared.analyzers.dialled import Dialled, lost_ports
 from shared.analyzers.failing_webhooks import failing_webhooks
 from shared.analyzers.gray import gray_nodes
@@ -106,9 +106,8 @@ def sick(deployment: Deployment, snapshot: Snapshot) -> Unwell | None:
         return Unwell(f"it has pods in {', '.join(sorted(stuck))}", first_hand=bool(stuck & NEVER_RAN))
     if available < wanted:
         return Unwell(f"{available} of {wanted} replicas are available")
-    use = cpu_use(deployment, snapshot)
-    if use is not None and use.ratio >= SATURATED_RATIO:
-        return Unwell(f"its pods use {use.ratio:.0%} of their CPU limit", structural=False)
+    if (use := at_its_end(deployment, snapshot)) is not None:
+        return Unwell(f"its pods {use.in_words}", structural=False)
     return None
 
 

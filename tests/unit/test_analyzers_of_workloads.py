@@ -340,9 +340,10 @@ def test_a_revision_that_came_back_is_as_old_as_its_pods() -> None:
 # --- cpu-saturated
 
 
-def busy(cores: float, *, pods: int = 3) -> Snapshot:
+def busy(cores: float, *, pods: int = 3, waiting: float = 0.0) -> Snapshot:
     """A workload of three pods with limits of half a core, of which some are measured at this use."""
-    usage = {f"shop/cart-1-{letter}": Usage(cpu_cores=cores, memory_bytes=1.0) for letter in "abc"[:pods]}
+    used = Usage(cpu_cores=cores, memory_bytes=1.0, throttled=waiting)
+    usage = {f"shop/cart-1-{letter}": used for letter in "abc"[:pods]}
     return a_snapshot(a_workload("cart"), usage=usage)
 
 
@@ -357,6 +358,19 @@ def test_requests_that_were_refused_count_into_what_is_needed() -> None:
     """At the limit, use says what is served and not what is wanted; one step at most triples."""
     half_refused = busy(0.5).but(recent={"shop/cart": Traffic(requests=100, errors=50)})
     assert only(cpu_saturated(half_refused)).remedy == {"replicas": 9}
+
+
+def test_pods_that_do_little_but_wait_for_cpu_are_at_its_end_whatever_their_rate_says() -> None:
+    """A rate says of young pods less than they use, and they want all that they may have: the remedy reckons so."""
+    failing = busy(0.3, waiting=0.8).but(recent={"shop/cart": Traffic(requests=100, errors=8)})
+    found = only(cpu_saturated(failing))
+    assert found.summary.endswith("use 60% of their CPU limit and wait for more")
+    assert found.remedy == {"replicas": 6}
+
+
+def test_pods_that_wait_for_cpu_and_serve_everybody_in_time_are_not_saturated() -> None:
+    """Work that comes in bursts waits for its share of each period, and nobody feels it."""
+    assert not list(cpu_saturated(busy(0.3, waiting=0.8)))
 
 
 @pytest.mark.parametrize("cores", [0.0, 0.25, 0.44])
