@@ -28,12 +28,12 @@ _CPU_USE_M: Final = 13.0
 """What a pod uses at its usual load, as far as its own work can be chosen: more than the least limit that there is."""
 _OWN_CPU_MS: Final = 0.8
 """What one request costs the program itself: connections, names, metrics."""
-SURGE: Final = 10.0
+SURGE: Final = 7.7
 """How many times as much as in the lab a surge grows: there a pod uses half of its limit, here an eighth.
 
-So that what overloads a pod there overloads one here by as much, where a request costs a third less when they are
-many: the least surge of a scenario wants a fifth more than its pods may use, and taking a rollout back cannot help. A
-shop that nobody storms costs little, and the replicas that a surge takes have room on a machine of two cores.
+So that what overloads a pod there overloads one here, where a request to the store costs a third less when they are
+many; a shop that nobody storms costs little; and the replicas that it takes have room on a machine of two cores: with
+ten, a saturated payment wanted nine, and its callers stayed slow.
 """
 _SECRET_KEYS: Final = {"STORE_USER": "username", "STORE_PASSWORD": "password"}
 _SETTINGS: Final = "/etc/app"
