@@ -57,7 +57,7 @@ def cpu_use(deployment: Deployment, snapshot: Snapshot) -> CpuUse | None:
 def at_its_end(deployment: Deployment, snapshot: Snapshot) -> CpuUse | None:
     """Measure a Deployment whose pods use nearly all, or do little but wait for more while it is slow or fails.
 
-    A rate says of a pod half as old as its window that it uses half of what it does, and of others sometimes a fifth
+    A rate says of a pod half as old as its window that it uses half of what it does, and of others up to a third
     too little, as a kubelet measures when it likes; that they had to wait shows at once.
     """
     use = cpu_use(deployment, snapshot)
