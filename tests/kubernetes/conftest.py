@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import yaml
@@ -11,6 +12,11 @@ import yaml
 from eval.kubernetes import pki
 from eval.kubernetes.choice import CONTEXT, WITHOUT
 from eval.operator import Operator, operating
+from shared.adapters.system import SystemClock
+from shared.testing.running import until
+
+_OF_A_TEST: Final = "test-"
+_QUIET_WITHIN_S: Final = 120.0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,7 +45,17 @@ async def operator() -> AsyncIterator[Operator]:
 @pytest.fixture
 async def namespace(operator: Operator) -> AsyncIterator[str]:
     """Of the test's own; it goes with it."""
-    name = f"test-{secrets.token_hex(4)}"
+    name = f"{_OF_A_TEST}{secrets.token_hex(4)}"
     await operator.create("Namespace", {"metadata": {"name": name}})
     yield name
     await operator.delete("Namespace", "", name)
+
+
+@pytest.fixture
+async def quiet(operator: Operator) -> None:
+    """Nothing is left of the tests before: their containers come and go until the last of their pods has ended."""
+
+    async def is_quiet() -> bool:
+        return not any(each["metadata"]["name"].startswith(_OF_A_TEST) for each in await operator.list("Namespace"))
+
+    await until(is_quiet, SystemClock(), within_s=_QUIET_WITHIN_S)

@@ -21,8 +21,9 @@ WATCHED: Final = ("/etc/cni", "/opt/containerd", "/run", "/usr/libexec", "/var/l
 
 
 @pytest.fixture
-def second() -> Iterator[Places]:
+def second(quiet: None) -> Iterator[Places]:
     """A second cluster beside the one that the tests run on, which this test takes up and down."""
+    del quiet
     if network.missing():
         pytest.skip(network.missing())
     places = Places(f"second-{os.getpid()}")
