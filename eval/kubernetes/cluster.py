@@ -26,7 +26,7 @@ _GONE_WITHIN_S: Final = 20.0
 _STARTS_WITHIN_S: Final = 20.0
 _CNI_RESULTS: Final = Path("/var/lib/cni/results")
 _CONTAINER_LOGS: Final = Path("/var/log/containers")
-_KUBELETS_SOCKET: Final = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
+KUBELETS_SOCKET: Final = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
 """Where every kubelet listens for devices, whatever folder it was given."""
 _MOUNTS: Final = Path("/proc/mounts")
 Say = Callable[[str], None]
@@ -72,19 +72,30 @@ async def up(places: Places, nodes: int, say: Say) -> None:
         node.start_containerd()
     say("starting the API server")
     await asyncio.gather(plane.start(), *(_load_images(node) for node in members))
-    for node in members:
-        node.start_kubelet(authority)
-    start_proxy(plane, authority, places)
     say(f"waiting for {nodes} node{'s' * (nodes > 1)}")
+    await asyncio.gather(*(_join(node, plane, authority) for node in members))
+    start_proxy(plane, authority, places)
     await plane.until("get", "--namespace=kube-system", "serviceaccount", "default")
-    for node in members:
-        await plane.until(
-            "get", "node", node.name, "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}", said="True"
-        )
     await plane.until("get", "--namespace=default", "serviceaccount", "default")
     await plane.kubectl("apply", f"--filename={_DNS}")
     await plane.kubectl("--namespace=kube-system", "scale", "deployment/coredns", f"--replicas={nodes}")
     await plane.kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+
+
+async def _join(node: Node, plane: ControlPlane, authority: Authority) -> None:
+    """Start its kubelet, again if it ends, as systemd would, and return when the node is ready. Raises DidNotStart.
+
+    Every kubelet listens on the socket of one path, so of two that begin at the same moment one may end.
+    """
+    kubelet = node.start_kubelet(authority)
+
+    def again() -> None:
+        nonlocal kubelet
+        if not kubelet.runs():
+            kubelet = node.start_kubelet(authority)
+
+    ready = "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+    await plane.until("get", "node", node.name, ready, said="True", meanwhile=again)
 
 
 async def _load_images(node: Node) -> None:
@@ -124,7 +135,7 @@ async def down(places: Places) -> list[str]:
 def _a_kubelet_listens() -> bool:
     with socket.socket(socket.AF_UNIX) as asking:
         try:
-            asking.connect(str(_KUBELETS_SOCKET))
+            asking.connect(str(KUBELETS_SOCKET))
         except OSError:
             return False
     return True
@@ -132,9 +143,9 @@ def _a_kubelet_listens() -> bool:
 
 def _remove_kubelets_socket() -> None:
     """And its folders, if nothing else is in them."""
-    _KUBELETS_SOCKET.unlink(missing_ok=True)
+    KUBELETS_SOCKET.unlink(missing_ok=True)
     with suppress(OSError):
-        for folder in (_KUBELETS_SOCKET.parent, _KUBELETS_SOCKET.parent.parent):
+        for folder in (KUBELETS_SOCKET.parent, KUBELETS_SOCKET.parent.parent):
             folder.rmdir()
 
 

@@ -1,7 +1,7 @@
 """etcd, the API server, the controllers and the scheduler."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -53,10 +53,14 @@ class ControlPlane:
             raise DidNotStart(f"kubectl {' '.join(arguments)}: {err.decode().strip()}")
         return out.decode()
 
-    async def until(self, *arguments: str, said: str = "") -> None:
-        """Ask kubectl until it succeeds (and says this). Raises DidNotStart with what it said last."""
+    async def until(self, *arguments: str, said: str = "", meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Ask kubectl until it succeeds (and says this), and each time do something first.
+
+        Raises DidNotStart with what it said last.
+        """
         deadline_s = _CLOCK.monotonic_s() + READY_WITHIN_S
         while True:
+            meanwhile()
             try:
                 if said in (last := await self.kubectl(*arguments)):
                     return

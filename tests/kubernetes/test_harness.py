@@ -1,5 +1,6 @@
 """The harness: what it brings up is a real cluster, and what it takes down has never been there."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -13,8 +14,11 @@ import pytest
 from eval.kubernetes import network, programs
 from eval.kubernetes.build import bin_dir, binaries
 from eval.kubernetes.choice import CONTEXT, OURS
+from eval.kubernetes.cluster import KUBELETS_SOCKET
 from eval.kubernetes.daemon import Daemon, known
 from eval.kubernetes.places import Places, cache_dir, running
+from shared.adapters.system import SystemClock
+from shared.testing.running import until
 
 WATCHED: Final = ("/etc/cni", "/opt/containerd", "/run", "/usr/libexec", "/var/lib", "/var/log", "/sys/fs/cgroup")
 """Where a container runtime and a kubelet like to leave things."""
@@ -68,6 +72,23 @@ def test_a_cluster_that_was_taken_down_has_left_nothing(second: Places) -> None:
     assert harness("status", f"--name={second.name}").stdout.count("Running") == 2
     assert harness("down", f"--name={second.name}").returncode == 0
     assert traces(second) - before == frozenset()
+
+
+async def test_a_kubelet_that_ends_as_it_begins_is_started_again(second: Places) -> None:
+    """All of a machine listen on one path: of two that began at the same moment one ended, and no node came of it."""
+    log = second.logs / "kubelet-0.log"
+
+    async def has_ended() -> bool:
+        return log.exists() and "address already in use" in log.read_text()
+
+    KUBELETS_SOCKET.unlink()
+    KUBELETS_SOCKET.mkdir()
+    starting = await asyncio.create_subprocess_exec(*OURS, "up", f"--name={second.name}", "--nodes=1")
+    try:
+        await until(has_ended, SystemClock(), within_s=60.0)
+    finally:
+        KUBELETS_SOCKET.rmdir()
+    assert await starting.wait() == 0
 
 
 def test_what_was_killed_on_its_way_up_is_taken_down_as_well(second: Places) -> None:
