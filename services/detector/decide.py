@@ -72,6 +72,19 @@ def home_of(group: Group, began: datetime, topology: Topology, open_incidents: S
     return None
 
 
+def healed_with(group: Group, began: datetime, topology: Topology, incidents: Sequence[Incident]) -> Home | None:
+    """Find the incident that healed by itself, as the group's alert did, and that may have been its doing.
+
+    What is well again does not show which of two was ill first: whatever an incident's root needs may be its beginning.
+    """
+    for incident in sorted(incidents, key=lambda known: (known.opened_at or began, known.id)):
+        healed = incident.state in (State.RESOLVED, State.CLOSED) and not incident.transactions
+        if healed and _began_with(incident, began) and incident.root and group.root in topology.needs(incident.root):
+            because = f"{incident.root} depends on {group.root}, and all had healed before anybody could look"
+            return Home(incident=incident.id, because=because, over=incident.state is State.CLOSED)
+    return None
+
+
 def merges_into(
     incident: Incident, group: Group, began: datetime, topology: Topology, others: Sequence[Incident]
 ) -> Home | None:

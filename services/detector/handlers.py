@@ -127,10 +127,8 @@ async def _open(alert: Alert, group: decide.Group, look: Look, context: Context)
     await context.activities.doing("triaging")
     reading = await read_symptom([alert], context.metrics)
     gone = decide.over(reading, _seen(group.root, look.view))
-    if gone and look.topology:
-        late = decide.home_of(group, alert.starts_at, look.topology, await look.lately_over())
-        if late is not None:
-            return late.but(over=True)
+    if gone and (late := await _late_home(alert, group, look)) is not None:
+        return late
     incident = IncidentId(context.identity.new("inc"))
     opened = Opened(
         cluster=alert.cluster,
@@ -150,6 +148,17 @@ async def _open(alert: Alert, group: decide.Group, look: Look, context: Context)
         return decide.Home(incident=other, because=group.because)
     context.log.info("incident opened", incident=incident, title=opened.title, because=group.because)
     return decide.Home(incident=incident, because=group.because)
+
+
+async def _late_home(alert: Alert, group: decide.Group, look: Look) -> decide.Home | None:
+    """Where an alert that is over belongs: to what explains it, and is over as well, or to what healed as it did."""
+    if look.topology is None:
+        return None
+    ended = await look.lately_over()
+    explained = decide.home_of(group, alert.starts_at, look.topology, ended)
+    if explained is not None:
+        return explained.but(over=True)
+    return decide.healed_with(group, alert.starts_at, look.topology, [*await look.open_incidents(), *ended])
 
 
 def _title(alert: Alert, group: decide.Group) -> str:

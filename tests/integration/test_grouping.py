@@ -190,6 +190,18 @@ async def test_what_healed_before_the_alert_came_is_opened_and_cleared_in_one_ba
     assert (seen, await the_state(watcher, incident)) == (["Opened", "Cleared"], State.RESOLVED)
 
 
+async def test_what_healed_with_its_caller_is_one_incident_with_it() -> None:
+    """The caller's alert opens it, and what it calls belongs to it; what it has nothing to do with does not."""
+    watcher = a_watcher(a_well_shop(), VirtualClock())
+    watcher.metrics.levels.clear()
+    places = {"f1": "front", "f2": "cart", "f3": "stock"}
+    late = [an_alert(fingerprint=each, deployment=name) for each, name in places.items()]
+    await on_alerts(late, watcher.context)
+    first, second = await open_ones(watcher)
+    assert [await joined(watcher, each) for each in (first, second)] == [["f1", "f2"], ["f3"]]
+    assert [await the_state(watcher, each) for each in (first, second)] == [State.RESOLVED, State.RESOLVED]
+
+
 async def test_a_root_that_may_not_be_looked_at_is_not_called_well() -> None:
     """The symptom is gone, and of the pods nobody knows: the incident stays open."""
     shop = a_well_shop()

@@ -201,6 +201,24 @@ def test_what_began_after_the_fault_was_over_is_not_its_doing() -> None:
     assert not decide.may_hold(about(CART, State.CLOSED), T0)
 
 
+@pytest.mark.parametrize("state", list(State))
+def test_what_a_root_needs_may_have_been_its_beginning_when_both_are_well_again(state: State) -> None:
+    """While an incident is not over its root shows, or will show, what it suffers from."""
+    home = decide.healed_with(group(CART, ALL_IS_WELL), T0, ALL_IS_WELL, [about(FRONT, state, updated_at=T0)])
+    assert (home is not None) == (state in (State.RESOLVED, State.CLOSED))
+    assert home is None or home.over == (state is State.CLOSED)
+
+
+def test_what_healed_has_not_begun_with_what_has_nothing_to_do_with_it() -> None:
+    """What began afterwards, what its root does not need, and what somebody acted on: that is judged by its own."""
+    front = about(FRONT, State.RESOLVED, updated_at=T0)
+    (acted,) = an_incident(State.RESOLVED).transactions
+    cart, stock = group(CART, ALL_IS_WELL), group(STOCK, ALL_IS_WELL)
+    assert decide.healed_with(cart, T0 + timedelta(seconds=1), ALL_IS_WELL, [front]) is None
+    assert decide.healed_with(stock, T0, ALL_IS_WELL, [front]) is None
+    assert decide.healed_with(cart, T0, ALL_IS_WELL, [front.but(transactions=(acted,))]) is None
+
+
 def test_a_group_without_a_root_joins_by_its_key_alone() -> None:
     """Nothing is known of what it depends on."""
     assert decide.home_of(decide.group_of(an_alert(), None), T0, CART_IS_BROKEN, [about(CART)]) is None
