@@ -29,7 +29,7 @@ from eval.kubernetes.packets import Packets
 from eval.kubernetes.past import ETCD
 from eval.kubernetes.pki import SERVER
 from eval.kubernetes.relay import Relay
-from eval.kubernetes.shop import SURGE
+from eval.kubernetes.shop import surge_of
 from eval.kubernetes.standing import Place, Standing, standing
 from eval.kubernetes.wounds import Machinery, wounds
 from eval.lab.alertmanager import Delivery
@@ -71,7 +71,7 @@ class KubernetesGround:
         return self._relay.deliveries
 
     async def surge(self, role: str, factor: float) -> None:
-        await self._place.load.surge(self.shop.services[role], factor, self.shop.rps[role] * SURGE)
+        await self._place.load.surge(self.shop.services[role], factor, self.shop.rps[role] * surge_of(role))
 
     async def delay_alerts(self, by_s: float) -> None:
         self._relay.delay_s = by_s
