@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import httpx
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from eval import naming, report, score, stopping, table
@@ -231,12 +232,12 @@ class Evaluation:
                 broken_off = await self._play_on(stage, playable, task)
         except Exception as error:
             if broken_off:  # its row says so; what it broke cannot be ended in order, and the next ground is another
-                self._bar.console.print(f"the ground it broke off on: {_in_a_line(error)}", soft_wrap=True)
+                self._bar.console.print(f"the ground it broke off on: {in_a_line(error)}", soft_wrap=True)
                 return
             if isinstance(error, PrimumError):
                 raise
             goes_on = f"what was played is kept: primum eval run --on {self._on} --resume"
-            raise PrimumError(f"the ground broke: {_in_a_line(error)}", advice=goes_on) from error
+            raise PrimumError(f"the ground broke: {in_a_line(error)}", advice=goes_on) from error
 
     async def _play_on(self, stage: Stage[Site], cases: Sequence[Case], task: TaskID) -> bool:
         """Play those that this ground can be for, and return whether one of them broke off, which was the last then."""
@@ -284,7 +285,7 @@ class Evaluation:
                 self._bar.update(task, description=f"{case.name}: {_stands(result)}")
             await self._judged(row, play, stage)
         except Exception as error:  # noqa: BLE001 - whatever breaks a scenario is its own failure, and not the run's
-            row.ok, row.error = False, _in_a_line(error)
+            row.ok, row.error = False, in_a_line(error)
         row.elapsed_s = round(self._clock.monotonic_s() - began_s, 1)
         return row
 
@@ -307,8 +308,10 @@ def _stands(result: Result) -> str:
     return ", ".join(states) or ("an alert came" if result.distinct_alerts else "no alert yet")
 
 
-def _in_a_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def in_a_line(error: Exception) -> str:
+    """Say what an error is; of a request that was not answered also which, for its error may say nothing at all."""
+    asked = f"{error.request.method} {error.request.url}" if isinstance(error, httpx.RequestError) else ""
+    return " ".join(f"{type(error).__name__}: {asked} {error}".split())
 
 
 def _skipped(case: Case, why: str) -> Row:

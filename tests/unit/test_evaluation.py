@@ -5,13 +5,14 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 
 from eval import report, table
 from eval.finished import Finished
 from eval.ground import GroundName
-from eval.run import Case, Options, listed, main
+from eval.run import Case, Options, in_a_line, listed, main
 from eval.scenarios.noise import NOISES
 from eval.scenarios.registry import SCENARIOS
 from eval.scenarios.scenario import SERVED, Scenario
@@ -154,6 +155,18 @@ def test_the_page_shows_every_row_and_runs_nothing_that_a_log_said() -> None:
     assert "not played: it has no nodes" in shown
     assert "broke off: RuntimeError: it fell over" in shown
     assert shown.count("<circle") == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (httpx.ReadTimeout("", request=httpx.Request("GET", "http://x/api")), "ReadTimeout: GET http://x/api"),
+        (RuntimeError("it fell\n  over"), "RuntimeError: it fell over"),
+    ],
+)
+def test_what_broke_a_scenario_is_said_in_a_line(error: Exception, said: str) -> None:
+    """It is all that remains of it, and the name of an error alone says nothing."""
+    assert in_a_line(error) == said
 
 
 @pytest.mark.parametrize(("tokens", "shown"), [(0, False), (1234, True)])
